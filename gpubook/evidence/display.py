@@ -1,0 +1,206 @@
+"""How evidence looks on a page: the banner, tables, figures, terminal transcripts.
+
+Plain HTML and SVG with a text form beside it, so that pages need no script, no network and
+no widget state. Colours come from ``currentColor`` where they can, so that both themes work.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_LOOK = {
+    "live": ("#1a7f37", "LIVE"),
+    "recorded": ("#9a6700", "RECORDED"),
+    "stub": ("#8250df", "STUB DRIVER"),
+}
+
+
+class Shown:
+    """Something with an HTML form and a text form, for Jupyter's display machinery."""
+
+    def __init__(self, markup: str, text: str) -> None:
+        self.markup, self.text = markup, text
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def machine_line(provenance: Mapping) -> str:
+    """One line that names a machine: GPU or processor, memory, driver, Docker, toolkit."""
+    described, software = provenance["machine"], provenance["software"]
+    words = [gpu["name"] for gpu in described["gpus"][:1]]
+    if len(described["gpus"]) > 1:
+        words[0] = f"{len(described['gpus'])} × {words[0]}"
+    if not words and described["cpu"]:
+        cores = described["cores"]
+        words.append(described["cpu"] + (f", {cores} cores" if cores else ""))
+    names = {"driver": "driver", "docker": "Docker", "toolkit": "toolkit", "torch": "torch"}
+    words += [f"{label} {software[key]}" for key, label in names.items() if software.get(key)]
+    return " · ".join(words)
+
+
+def banner(record: Mapping, *, live: bool, why: str | None) -> Shown:
+    """The line above a result that says whether it was measured now, where and when."""
+    provenance = record["provenance"]
+    kind = "stub" if provenance["stub"] else "live" if live else "recorded"
+    colour, word = _LOOK[kind]
+    when = provenance["date"].replace("T", " ").replace("Z", " UTC")
+    parts = [machine_line(provenance), when]
+    if kind == "recorded":
+        parts.insert(0, f"on the machine “{provenance['machine']['name']}”")
+        if provenance["source"]:
+            parts.append(f"source: {provenance['source']}")
+    else:
+        parts.insert(0, "measured on this machine now")
+    if kind == "stub":
+        parts.append("a stand-in answered for the NVIDIA driver")
+    detail = " · ".join(parts)
+    if why:
+        detail += f". Not measured here: {why}"
+    markup = (
+        f'<div class="gb-evidence gb-{kind}" style="border-left:0.3em solid {colour};'
+        f'padding:0.3em 0.8em;margin:0.5em 0"><strong>{word}</strong> '
+        f'<span class="gb-evidence-name">{html.escape(record["name"])}</span>: '
+        f"{html.escape(detail)}</div>"
+    )
+    return Shown(markup, f"[{word}] {record['name']}: {detail}")
+
+
+def _cell(value: Any, spec: str) -> str:
+    if value is None:
+        return "–"
+    return format(value, spec) if spec else str(value)
+
+
+def table(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, str] | None = None,
+    *,
+    caption: str = "",
+    formats: Mapping[str, str] | None = None,
+) -> Shown:
+    """A table of dictionaries.
+
+    ``columns`` maps a row's keys to headers (with units) and sets their order; without it the
+    first row's keys are used. ``formats`` maps a key to a format specification such as
+    ``".1f"``. ``None`` shows as a dash. Everything is escaped.
+    """
+    columns = dict(columns or {key: key for key in (rows[0] if rows else {})})
+    formats = formats or {}
+    text = [[_cell(row.get(key), formats.get(key, "")) for key in columns] for row in rows]
+    numeric = {
+        key: any(isinstance(row.get(key), int | float) for row in rows) and key in formats
+        for key in columns
+    }
+    style = [' class="gb-number"' if numeric[key] else "" for key in columns]
+    head = "".join(
+        f'<th scope="col"{s}>{html.escape(h)}</th>'
+        for h, s in zip(columns.values(), style, strict=True)
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{s}>{html.escape(v)}</td>" for v, s in zip(line, style, strict=True))
+        + "</tr>"
+        for line in text
+    )
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    label = html.escape(caption or "table")
+    markup = (
+        f'<div class="gb-table" role="region" tabindex="0" aria-label="{label}"><table>{title}'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+    widths = [
+        max([len(h), *(len(line[i]) for line in text)]) for i, h in enumerate(columns.values())
+    ]
+    lines = [list(columns.values()), ["-" * w for w in widths], *text]
+    plain = "\n".join(
+        "  ".join(v.ljust(w) for v, w in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+    return Shown(markup, f"{caption}\n{plain}" if caption else plain)
+
+
+_figures = 0
+
+
+def figure(fig: Any, *, alt: str, caption: str = "") -> Shown:
+    """A matplotlib figure as inline SVG that is readable on light and dark pages.
+
+    Black becomes the page's text colour, white backgrounds become transparent. ``alt``, the
+    text for those who do not see the figure, is compulsory. The figure is closed.
+    """
+    if not alt.strip():
+        raise ValueError("a figure needs an alternative text")
+    import matplotlib
+    from matplotlib import pyplot
+
+    global _figures
+    _figures += 1
+    fig.patch.set_alpha(0)
+    for axes in fig.axes:
+        axes.patch.set_alpha(0)
+        if axes.get_legend():
+            axes.get_legend().get_frame().set_alpha(0)
+    buffer = io.StringIO()
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "gpubook"}
+    with matplotlib.rc_context(settings):
+        fig.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    pyplot.close(fig)
+    markup = _inline_svg(buffer.getvalue(), prefix=f"gbf{_figures}-", alt=alt)
+    note = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+    return Shown(f'<figure class="gb-figure">{markup}{note}</figure>', f"[figure: {alt}]")
+
+
+def _inline_svg(text: str, *, prefix: str, alt: str) -> str:
+    """Make a whole SVG file one element of a page: own ids, own colours, a name."""
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"\s*\n\s*", " ", text)
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}\1"', text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}\1)", text)
+    text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}\1"', text)
+    text = re.sub(r"#000000\b|(?<=[:\s])black\b", "currentColor", text)
+    text = re.sub(r"font-family: [^;\"]+", "font-family: inherit", text)
+    text = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font: \1 sans-serif", text)
+    size = re.search(r'width="([\d.]+)pt" height="[\d.]+pt"', text)
+    label = html.escape(alt, quote=True)
+    opening = f'<svg role="img" aria-label="{label}" fill="currentColor"'
+    if size:  # as wide as drawn, and no wider than the page
+        text = text.replace(size[0], f'style="width:{size[1]}pt;max-width:100%;height:auto"', 1)
+    return text.replace("<svg", opening, 1).strip()
+
+
+def transcript(steps: Sequence[Mapping], *, head: int | None = None) -> Shown:
+    """Commands and what they printed, as a terminal shows them.
+
+    With ``head``, output after that many lines is folded away (nothing is left out).
+    """
+    blocks, plain = [], []
+    for step in steps:
+        command, output = step["command"], step["stdout"].rstrip("\n")
+        note = "" if step["exit_code"] == 0 else f"[exit code {step['exit_code']}]"
+        lines = output.split("\n") if output else []
+        shown, rest = (lines, []) if head is None else (lines[:head], lines[head:])
+        block = f'<span class="gb-command">{html.escape(command)}</span>'
+        if shown:
+            block += "\n" + html.escape("\n".join(shown))
+        if note:
+            block += f'\n<span class="gb-exit">{note}</span>'
+        blocks.append(_pre(block))
+        if rest:
+            blocks.append(
+                f'<details class="gb-more"><summary>{len(rest)} more lines</summary>'
+                f"{_pre(html.escape(chr(10).join(rest)))}</details>"
+            )
+        plain += [f"$ {command}", *([output] if output else []), *([note] if note else [])]
+    return Shown(f'<div class="gb-terminal">{"".join(blocks)}</div>', "\n".join(plain))
+
+
+def _pre(content: str) -> str:
+    return '<pre tabindex="0" role="region" aria-label="terminal output">' + content + "</pre>"

@@ -1,0 +1,213 @@
+"""A notebook's page: asks for evidence, measures or replays, says which, keeps the results."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpubook import machine
+from gpubook.errors import BookError
+from gpubook.evidence import display, records, terminal
+from gpubook.evidence.records import EvidenceError
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a page got: ``data``, and whether it was measured here and now."""
+
+    record: dict
+    live: bool
+    why: str | None = None
+
+    @property
+    def data(self) -> Any:
+        """The measured data (plain JSON)."""
+        return self.record["data"]
+
+    @property
+    def provenance(self) -> dict:
+        """Machine, software, date and source."""
+        return self.record["provenance"]
+
+    @property
+    def machine(self) -> str:
+        """The short name of the machine that gave the data."""
+        return self.provenance["machine"]["name"]
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The book's folder: $GPUBOOK_ROOT, or the first folder upwards that holds ``_toc.yml``."""
+    if chosen := os.environ.get("GPUBOOK_ROOT"):
+        return Path(chosen)
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "_toc.yml").is_file():
+            return folder
+    raise BookError(
+        f"no book here: neither {start} nor a folder above it holds _toc.yml; "
+        "change to the book's folder or set GPUBOOK_ROOT"
+    )
+
+
+class Page:
+    """One notebook's evidence.
+
+    ``notebook`` is the file's stem, ``require`` the capabilities that must be live here, as the
+    parameter REQUIRE has them; the environment variable REQUIRE adds to them.
+
+    Raises MissingCapability at once when a required capability is not here, UsageError when
+    one is unknown.
+    """
+
+    def __init__(self, notebook: str, *, require: str = "") -> None:
+        self.notebook = notebook
+        self.root = find_root()
+        self.require = machine.required(require)
+        self._work = Path(w) if (w := os.environ.get("GPUBOOK_WORK")) else None
+        self._evidence: dict[str, Evidence] = {}
+        here = machine.probe()
+        machine.check(self.require, here)
+        terminal.register(self)
+        _show(_what_is_here(here, self.require))
+
+    def ask(
+        self,
+        name: str,
+        *,
+        measure: Callable[[], Any],
+        needs: str = "",
+        machine: str | None = None,
+        stub: bool = False,
+    ) -> Evidence:
+        """Measure now if this machine can, replay a recording if it cannot; say which.
+
+        ``measure`` returns plain JSON data. ``needs`` names the capabilities it takes, such as
+        ``"docker,gpu"``; ``machine`` picks whose recording is replayed. ``stub`` says that a
+        stand-in for the NVIDIA driver answers.
+
+        Raises MissingCapability when a required capability is missing, EvidenceError when
+        there is nothing to replay.
+        """
+        wanted = _machine.parse_needs(needs)
+        missing = _machine.probe().missing(sorted(wanted))
+        if not missing:
+            provenance = records.here(stub=stub)
+            record = records.new_record(
+                self.notebook, name, measure(), needs=wanted, provenance=provenance
+            )
+            return self._keep(Evidence(record, live=True))
+        _machine.check(wanted & self.require)
+        why = "; ".join(missing.values())
+        found = self.recorded(name)
+        if machine is not None:
+            found = [ev for ev in found if ev.machine == machine]
+        if not found:
+            raise EvidenceError(
+                f"{self.notebook}/{name} cannot be measured here ({why}) and has no recording"
+                + (f" on {machine}" if machine else "")
+            )
+        return self._keep(Evidence(found[0].record, live=False, why=why))
+
+    def recorded(self, name: str) -> list[Evidence]:
+        """Every machine's recording of an evidence of this notebook, the preferred one first."""
+        found = records.recordings_of(self.root, self.notebook, name)
+        return [Evidence(record, live=False) for record in found]
+
+    def show_banner(self, evidence: Evidence) -> None:
+        """Show where an evidence comes from."""
+        _show(display.banner(evidence.record, live=evidence.live, why=evidence.why))
+
+    def _keep(self, evidence: Evidence) -> Evidence:
+        self._evidence[evidence.record["name"]] = evidence
+        self._save(finished=False)
+        self.show_banner(evidence)
+        return evidence
+
+    def _save(self, *, finished: bool) -> None:
+        """Leave what is known so far for the process that executes this notebook."""
+        if self._work is None:
+            return
+        kept = [
+            {"mode": "live" if e.live else "recorded", "why": e.why, "record": e.record}
+            for e in self._evidence.values()
+        ]
+        state = {"notebook": self.notebook, "finished": finished, "evidences": kept}
+        if finished:
+            state["modules"] = sorted(
+                str(Path(module.__file__).resolve())
+                for name, module in sys.modules.items()
+                if name.split(".")[0] == "gpubook" and getattr(module, "__file__", None)
+            )
+        records.write_json(self._work / "evidence.json", state)
+
+    @property
+    def artifacts(self) -> Path:
+        """This notebook's own folder for what it makes (a model, say), created empty on demand."""
+        if self._work is not None:
+            folder = self._work / "artifacts"
+        else:
+            folder = self.root / "_build" / "artifacts" / self.notebook
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def artifacts_of(self, notebook: str) -> Path:
+        """What another notebook made. Raises BookError when it was not executed yet."""
+        folder = (
+            Path(os.environ.get("GPUBOOK_OUT") or self.root / "_build") / "artifacts" / notebook
+        )
+        if not folder.is_dir():
+            raise BookError(
+                f"{self.notebook} uses what {notebook} makes, and that is not here: "
+                f"run notebooks/{notebook}.ipynb first"
+            )
+        return folder
+
+    def finish(self) -> display.Shown:
+        """Close the page: the table of what was measured now and what was replayed."""
+        self._save(finished=True)
+        rows = [
+            {
+                "name": name,
+                "mode": "live" if e.live else "recorded",
+                "machine": display.machine_line(e.provenance),
+                "date": e.provenance["date"][:10],
+            }
+            for name, e in self._evidence.items()
+        ]
+        columns = {"name": "Evidence", "mode": "Live?", "machine": "Machine", "date": "Date"}
+        return display.table(rows, columns, caption="Where this page's results come from")
+
+
+_machine = machine  # `ask` has a parameter of that name
+
+
+def _show(shown: display.Shown) -> None:
+    """Show in a notebook; print in a plain Python session."""
+    try:
+        from IPython.display import display as show
+    except ImportError:
+        print(shown)
+    else:
+        show(shown)
+
+
+def _what_is_here(here: machine.Machine, require: frozenset[str]) -> display.Shown:
+    """The opening table of a page: this machine and what it can measure."""
+    gib = 2**30
+    rows = [
+        {"what": "Processor", "here": f"{here.cpu}, {here.cores} cores"},
+        {"what": "Memory", "here": f"{here.memory_bytes / gib:.1f} GiB"},
+        {"what": "System", "here": f"{here.os}, kernel {here.kernel}"},
+        {"what": "Free disk", "here": f"{shutil.disk_usage('.').free / gib:.1f} GiB"},
+    ]
+    labels = {"docker": "Docker Engine", "gpu": "GPU", "toolkit": "NVIDIA Container Toolkit"}
+    for name, capability in here.capabilities.items():
+        word = "" if capability.available else "none: "
+        must = " (required)" if name in require else ""
+        rows.append({"what": labels[name] + must, "here": word + capability.why})
+    return display.table(rows, {"what": "This machine", "here": "has"}, caption="This machine")

@@ -1,0 +1,166 @@
+"""Evidence as files: the schema, the checksum, reading and writing recordings."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import tempfile
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from gpubook import machine
+from gpubook.errors import BookError
+
+SCHEMA = "gpubook.evidence/1"
+PREFERRED = "h100"
+"""The machine whose recording is replayed unless another is asked for."""
+
+
+class EvidenceError(BookError):
+    """An evidence that is malformed, was edited, or is missing."""
+
+
+def canonical(value: Any) -> bytes:
+    """The one JSON text of a value, for checksums. Raises ValueError for NaN and infinities."""
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode("utf-8")
+
+
+def checksum(record: dict) -> str:
+    """SHA-256 of everything in a record but its own ``sha256``."""
+    rest = {k: v for k, v in record.items() if k != "sha256"}
+    return hashlib.sha256(canonical(rest)).hexdigest()
+
+
+@functools.cache
+def validator(name: str):
+    """The validator of ``evidence`` or ``results``, from the schema beside this file."""
+    from jsonschema import Draft202012Validator
+
+    text = resources.files("gpubook.evidence").joinpath(f"{name}.schema.json").read_text("utf-8")
+    return Draft202012Validator(json.loads(text))
+
+
+def validate(record: dict, where: str) -> dict:
+    """Return ``record`` if it follows the schema and its checksum holds; else EvidenceError."""
+    error = next(iter(validator("evidence").iter_errors(record)), None)
+    if error is not None:
+        path = "/".join(map(str, error.absolute_path)) or "the record"
+        raise EvidenceError(f"{where}: {path}: {error.message}")
+    if checksum(record) != record["sha256"]:
+        raise EvidenceError(
+            f"{where}: its checksum does not hold, so it was edited after it was measured; "
+            "measure it again and promote it with `gpubook record`"
+        )
+    return record
+
+
+def new_record(
+    notebook: str,
+    name: str,
+    data: Any,
+    *,
+    needs: frozenset[str] | tuple[str, ...] = (),
+    parameters: dict | None = None,
+    provenance: dict | None = None,
+) -> dict:
+    """A checked record of ``data``; without ``provenance`` it was measured here and now.
+
+    Raises EvidenceError when ``data`` is not JSON (NaN and infinities are not).
+    """
+    try:
+        data = json.loads(canonical(data))
+    except (TypeError, ValueError) as error:
+        raise EvidenceError(f"{notebook}/{name}: the data is not plain JSON: {error}") from error
+    record = {
+        "schema": SCHEMA,
+        "notebook": notebook,
+        "name": name,
+        "needs": sorted(needs),
+        "parameters": parameters or {},
+        "data": data,
+        "provenance": provenance or here(),
+    }
+    record["sha256"] = checksum(record)
+    return validate(record, f"{notebook}/{name}")
+
+
+def here(*, name: str = "this-machine", stub: bool = False) -> dict:
+    """The provenance of something measured on this machine now."""
+    probed = machine.probe()
+    return {
+        "machine": {"name": name} | probed.describe(),
+        "software": dict(probed.software),
+        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "source": None,
+        "stub": stub,
+    }
+
+
+def recording_path(root: Path, machine_name: str, notebook: str, name: str) -> Path:
+    """Where a recording lies: ``recordings/<machine>/<notebook>/<name>.json``."""
+    return root / "recordings" / machine_name / notebook / f"{name}.json"
+
+
+def write_recording(root: Path, record: dict) -> Path:
+    """Write a record below ``root/recordings``, whole or not at all. Returns its path."""
+    where = f"{record.get('notebook')}/{record.get('name')}"
+    validate(record, where)
+    path = recording_path(
+        root, record["provenance"]["machine"]["name"], record["notebook"], record["name"]
+    )
+    write_json(path, record)
+    return path
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: a reader sees the old file or the new one, never half of one."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp makes it private
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; a missing or broken one is an EvidenceError in one line."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EvidenceError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise EvidenceError(f"{path} is not valid JSON: {error}") from error
+
+
+def load_recording(path: Path) -> dict:
+    """Read and check one recording. Raises EvidenceError when it is broken or was edited."""
+    record = validate(read_json(path), str(path))
+    machine_name, notebook = path.parent.parent.name, path.parent.name
+    stated = (record["provenance"]["machine"]["name"], record["notebook"], record["name"])
+    if stated != (machine_name, notebook, path.stem):
+        raise EvidenceError(f"{path}: lies in the wrong place, it says {'/'.join(stated)}")
+    return record
+
+
+def recordings_of(root: Path, notebook: str, name: str) -> list[dict]:
+    """Every machine's recording of one evidence, the preferred machine's first."""
+    paths = sorted((root / "recordings").glob(f"*/{notebook}/{name}.json"))
+    order = [os.environ.get("GPUBOOK_RECORDING") or PREFERRED, PREFERRED]
+
+    def rank(path: Path) -> tuple[int, str]:
+        owner = path.parent.parent.name
+        return (order.index(owner) if owner in order else len(order), owner)
+
+    return [load_recording(path) for path in sorted(paths, key=rank)]
