@@ -1,0 +1,1 @@
+"""The book itself: its notebooks executed, rendered and recorded."""

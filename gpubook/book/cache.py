@@ -1,0 +1,90 @@
+"""When a notebook need not be executed again: all that its result depends on, as checksums.
+
+A result's inputs are the notebook, the parameters and what was required live, the modules of
+this library that its kernel had loaded, the installed packages, the machine, the recordings
+that could be replayed, the environment that steers them, and the runs it came after.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import gpubook
+from gpubook import machine
+from gpubook.book.notebooks import Notebook
+from gpubook.evidence.records import canonical
+
+_PACKAGE = Path(gpubook.__file__).resolve().parent
+
+
+def digest(data: bytes) -> str:
+    """SHA-256, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_digest(path: Path) -> str | None:
+    """SHA-256 of a file's content, ``None`` where there is no such file."""
+    try:
+        return digest(path.read_bytes())
+    except OSError:
+        return None
+
+
+def module_digests(modules: list[str]) -> dict[str, str | None]:
+    """The library's loaded modules and the data files beside them, by their path in it."""
+    files = {Path(module) for module in modules}
+    for folder in {file.parent for file in files}:
+        files |= {f for f in folder.iterdir() if f.is_file() and f.suffix not in {".py", ".pyc"}}
+    return {f.relative_to(_PACKAGE).as_posix(): file_digest(f) for f in sorted(files)}
+
+
+@functools.cache
+def packages() -> str:
+    """One checksum of the names and versions of all installed packages but this library."""
+    found = sorted(
+        f"{name}=={dist.version}"
+        for dist in metadata.distributions()
+        if (name := dist.metadata["Name"]) and name != "gpubook"
+    )
+    return digest("\n".join(found).encode())
+
+
+def inputs(
+    root: Path,
+    notebook: Notebook,
+    *,
+    parameters: dict[str, Any],
+    require: frozenset[str],
+    after: dict[str, str],
+    modules: dict[str, str | None],
+) -> dict[str, Any]:
+    """What a result of ``notebook`` depends on. ``after`` maps notebooks to their runs' ids."""
+    recordings = sorted((root / "recordings").glob(f"*/{notebook.name}/*.json"))
+    return {
+        "notebook": file_digest(notebook.path),
+        "parameters": parameters,
+        "require": sorted(require),
+        "modules": modules,
+        "packages": packages(),
+        "machine": digest(canonical(machine.probe().fingerprint())),
+        "recordings": {p.relative_to(root).as_posix(): file_digest(p) for p in recordings},
+        "replay": os.environ.get("GPUBOOK_RECORDING", ""),
+        "after": after,
+    }
+
+
+def changed(root: Path, notebook: Notebook, result: dict, **now: Any) -> list[str]:
+    """What has changed since ``result``: names of inputs, empty when nothing has.
+
+    ``now`` holds the other arguments of :func:`inputs` but ``modules``, which are those that
+    the result had.
+    """
+    before = result["inputs"]
+    modules = {name: file_digest(_PACKAGE / name) for name in before["modules"]}
+    current = inputs(root, notebook, modules=modules, **now)
+    return [name for name in current if current[name] != before.get(name)]

@@ -1,0 +1,27 @@
+"""A JUnit report of a run, for CI systems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpubook.book.execute import Outcome
+
+
+def write(path: Path, outcomes: list[Outcome]) -> None:
+    """Write one test case for each notebook to ``path``."""
+    from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+    suite = TestSuite("notebooks")
+    for outcome in outcomes:
+        case = TestCase(outcome.notebook, "gpubook.run", outcome.seconds)
+        if outcome.status == "failed":
+            case.result = [Failure(outcome.reason, "failed")]
+        elif outcome.status == "not run":
+            case.result = [Skipped(outcome.reason)]
+        else:
+            case.system_out = outcome.line()
+        suite.add_testcase(case)
+    report = JUnitXml()
+    report.add_testsuite(suite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    report.write(str(path), pretty=True)

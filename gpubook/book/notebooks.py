@@ -1,0 +1,154 @@
+"""The notebooks as files: which there are, what they take, what they come after."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpubook.errors import BookError, UsageError
+
+_TYPES = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    tuple: "a tuple",
+    dict: "a dictionary",
+}
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One notebook of the book. ``parameters`` maps names to their defaults."""
+
+    path: Path
+    parameters: Mapping[str, Any]
+    after: tuple[str, ...]
+    exclusive: bool
+
+    @property
+    def name(self) -> str:
+        """The file's stem, such as ``04-matmul``."""
+        return self.path.stem
+
+
+def load(path: Path) -> Notebook:
+    """Read a notebook's parameters cell and its ``gpubook`` metadata.
+
+    The metadata may hold ``after`` (notebooks whose artifacts it uses) and ``exclusive`` (it
+    measures, so nothing else may run beside it). Raises BookError when the file is no notebook
+    or its parameters cell holds anything but UPPERCASE literals.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        cells = content["cells"]
+    except OSError as error:
+        raise UsageError(f"no notebook {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BookError(f"{path} is not a notebook: {error}") from error
+    tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", ())]
+    if len(tagged) > 1:
+        raise BookError(f"{path}: {len(tagged)} cells are tagged parameters, one is allowed")
+    meta = content.get("metadata", {}).get("gpubook", {})
+    return Notebook(
+        path=path,
+        parameters=_literals("".join(tagged[0]["source"]), path) if tagged else {},
+        after=tuple(meta.get("after", ())),
+        exclusive=bool(meta.get("exclusive", False)),
+    )
+
+
+def _literals(source: str, path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for node in ast.parse(source).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name.isupper():
+                try:
+                    found[name] = ast.literal_eval(value)
+                except ValueError:
+                    raise BookError(f"{path}: parameter {name} is not a literal") from None
+            case _:
+                raise BookError(
+                    f"{path}: line {node.lineno} of the parameters cell is not NAME = literal"
+                )
+    return found
+
+
+def find(root: Path, wanted: Iterable[str | Path] = ()) -> list[Notebook]:
+    """The notebooks named by ``wanted`` (paths or stems), or all of the book's, in order."""
+    folder = root / "notebooks"
+    if not (names := list(wanted)):
+        paths = sorted(folder.glob("[0-9][0-9]-*.ipynb"))
+        if not paths:
+            raise BookError(f"no notebooks in {folder}")
+        return [load(path) for path in paths]
+    paths = []
+    for name in map(Path, names):
+        path = name if name.suffix == ".ipynb" else folder / f"{name}.ipynb"
+        if not path.is_file() and (folder / path.name).is_file():
+            path = folder / path.name
+        if not path.is_file():
+            have = ", ".join(p.stem for p in sorted(folder.glob("*.ipynb")))
+            raise UsageError(f"no notebook {name}: there are {have}")
+        paths.append(path.resolve())
+    return [load(path) for path in dict.fromkeys(paths)]
+
+
+def with_dependencies(root: Path, notebooks: list[Notebook]) -> list[Notebook]:
+    """``notebooks`` and those they come after, in an order that can be executed."""
+    known: dict[str, Notebook] = {}
+
+    def add(notebook: Notebook, chain: tuple[str, ...]) -> None:
+        if notebook.name in chain:
+            raise BookError(f"notebooks wait for each other: {' → '.join(chain)}")
+        for name in notebook.after:
+            add(find(root, [name])[0], (*chain, notebook.name))
+        known.setdefault(notebook.name, notebook)
+
+    for notebook in notebooks:
+        add(notebook, ())
+    return sorted(known.values(), key=lambda n: n.name)
+
+
+def assign(
+    notebooks: list[Notebook], given: Iterable[tuple[str, str]]
+) -> dict[str, dict[str, Any]]:
+    """Each notebook's parameters, from ``-p NAME VALUE`` pairs: checked before anything runs.
+
+    A pair goes to every notebook that has the parameter. Raises UsageError for a name that
+    none has and for a value of another type than the default's.
+    """
+    result: dict[str, dict[str, Any]] = {notebook.name: {} for notebook in notebooks}
+    for name, text in given:
+        takers = [notebook for notebook in notebooks if name in notebook.parameters]
+        if not takers:
+            valid = "; ".join(
+                f"{n.name} takes {', '.join(n.parameters) or 'none'}" for n in notebooks
+            )
+            raise UsageError(f"unknown parameter {name}: {valid}")
+        for notebook in takers:
+            result[notebook.name][name] = convert(name, text, notebook.parameters[name])
+    return result
+
+
+def convert(name: str, text: str, default: Any) -> Any:
+    """``text`` as the type of ``default``. Raises UsageError when it is of another type."""
+    kind = type(default)
+    if kind is str:
+        return text
+    if kind is bool and text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    if kind is float and type(value) is int:
+        value = float(value)
+    if default is None or type(value) is kind:
+        return value
+    raise UsageError(f"parameter {name} must be {_TYPES[kind]} like {default!r}, not {text!r}")

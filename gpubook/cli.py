@@ -1,0 +1,228 @@
+"""The command ``gpubook``: execute, render, record and measure the book."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gpubook import __version__
+from gpubook.errors import BookError, UsageError
+
+# The rooms are imported by the command that needs them, so that --help answers at once.
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its errors as one line that says what to do."""
+
+    def error(self, message: str) -> None:
+        raise UsageError(f"{message} (see `{self.prog} --help`)")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="gpubook", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"gpubook {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+
+    def command(name: str, does: Callable[[argparse.Namespace], int], text: str) -> _Parser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(does=does)
+        return sub
+
+    run = command("run", _run, "execute notebooks headlessly; exit 1 if one fails")
+    run.add_argument("notebook", nargs="*", help="a path or a name (all of the book's)")
+    _execution_options(run)
+    run.add_argument("--junit", metavar="FILE", type=Path, help="write a JUnit report")
+
+    book = command("book", _book, "execute what changed and render the book")
+    _execution_options(book)
+
+    record = command("record", _record, "promote live results to recordings/NAME/")
+    record.add_argument("notebook", nargs="*", help="a path or a name (all of the book's)")
+    record.add_argument("--machine", metavar="NAME", required=True)
+    record.add_argument(
+        "--only-live", action="store_true", help="leave replays out instead of refusing"
+    )
+
+    command("fetch", _fetch, "fetch the data set and the small model, checked by SHA-256")
+
+    bench = command("bench", _bench, "the benchmarks: figures measured side by side in one run")
+    bench.add_argument("what", choices=sorted(_BENCHES))
+    bench.add_argument("--device", choices=("cpu", "cuda"), help="(cuda where there is a GPU)")
+    bench.add_argument("--json", action="store_true", help="the figures as JSON")
+    return parser
+
+
+def _execution_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+        help="set a notebook's parameter (repeatable)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--require", default="", metavar="CAPABILITIES",
+        help="what must be live here, such as docker,gpu (adds to $REQUIRE)",
+    )  # fmt: skip
+    parser.add_argument("-j", dest="jobs", type=_positive, metavar="N", help="notebooks at once")
+    parser.add_argument("--force", action="store_true", help="execute what is unchanged, too")
+    parser.add_argument(
+        "--cell-timeout", type=_positive, metavar="SECONDS", help="the longest for one cell"
+    )
+    parser.add_argument(
+        "--timeout", type=_positive, metavar="SECONDS", help="the longest for one notebook"
+    )
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _execute(args: argparse.Namespace, wanted: Sequence[str]) -> tuple[Path, list]:
+    from gpubook import machine
+    from gpubook.book import execute, notebooks
+    from gpubook.evidence.page import find_root
+
+    root = find_root()
+    chosen = notebooks.find(root, wanted)
+    outcomes = execute.run(
+        root,
+        chosen,
+        parameters=notebooks.assign(chosen, args.parameters),
+        require=machine.required(args.require),
+        jobs=args.jobs,
+        force=args.force,
+        cell_seconds=args.cell_timeout or execute.CELL_SECONDS,
+        total_seconds=args.timeout or execute.TOTAL_SECONDS,
+        progress=_say,
+    )
+    return root, outcomes
+
+
+def _run(args: argparse.Namespace) -> int:
+    _, outcomes = _execute(args, args.notebook)
+    if args.junit:
+        from gpubook.book import junit
+
+        junit.write(args.junit, outcomes)
+    return 0 if all(outcome.good for outcome in outcomes) else 1
+
+
+def _book(args: argparse.Namespace) -> int:
+    from gpubook.book import render
+
+    root, outcomes = _execute(args, ())
+    bad = [outcome.notebook for outcome in outcomes if not outcome.good]
+    if bad:
+        raise BookError(f"not rendered, since these notebooks have no result: {', '.join(bad)}")
+    index = render.render(root, executed=root / "_build" / "executed", out=root / "_build" / "html")
+    print(f"The book is ready, open: {os.path.relpath(index)}")
+    return 0
+
+
+def _record(args: argparse.Namespace) -> int:
+    from gpubook.book import notebooks, record
+    from gpubook.evidence.page import find_root
+
+    root = find_root()
+    names = [notebook.name for notebook in notebooks.find(root, args.notebook)]
+    written, left_out = record.record(
+        root, names, args.machine, out=root / "_build", only_live=args.only_live
+    )
+    for path in written:
+        print(f"recorded {os.path.relpath(path)}")
+    for label in left_out:
+        print(f"left out {label}")
+    return 0
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    from gpubook.spam import assets
+
+    assets.fetch(_say)
+    return 0
+
+
+def _bench_matmul(device: str | None) -> dict:
+    from gpubook.matmul import bench
+
+    return bench.bench(device)
+
+
+def _bench_train(device: str | None) -> dict:
+    from gpubook.spam import bench
+
+    return bench.train(device)
+
+
+def _bench_predict(device: str | None) -> dict:
+    from gpubook.spam import bench
+
+    return bench.predict(device)
+
+
+def _bench_book(device: str | None) -> dict:
+    from gpubook.book import bench
+
+    return bench.bench(progress=_to_stderr)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+_BENCHES: dict[str, Callable[[str | None], dict]] = {
+    "matmul": _bench_matmul,
+    "train": _bench_train,
+    "predict": _bench_predict,
+    "book": _bench_book,
+}
+
+
+def _bench(args: argparse.Namespace) -> int:
+    figures = _BENCHES[args.what](args.device)
+    if args.json:
+        print(json.dumps(figures, indent=1, allow_nan=False))
+    else:
+        _print_figures(figures)
+    return 0
+
+
+def _print_figures(value: object, indent: str = "") -> None:
+    """A nested result as indented lines, for people."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)  # type: ignore[arg-type]
+    for key, inner in items:
+        if isinstance(inner, dict | list) and inner:
+            print(f"{indent}{key}:")
+            _print_figures(inner, indent + "  ")
+        else:
+            shown = f"{inner:.4g}" if isinstance(inner, float) else inner
+            print(f"{indent}{key}: {shown}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; exit 0 for success, 1 for a failure, 2 for misuse."""
+    try:
+        args = _parser().parse_args(argv)
+        return args.does(args)
+    except BookError as error:
+        print(f"gpubook: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("gpubook: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
