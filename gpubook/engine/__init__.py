@@ -1,0 +1,101 @@
+"""The Docker Engine reviewed: where it is, what it is made of, what it runs, what a container is.
+
+Four parts: `endpoint` finds the engine and explains why it cannot be reached; `review` reads
+version, info and daemon.json; `processes` reads dockerd, containerd, the shim and runc from
+/proc; `container` starts one and looks at it. Every live reading goes through the parser that
+also reads the captures of another machine, so that both have one shape.
+"""
+
+from gpubook.engine.container import (
+    DEMO_IMAGES,
+    choose_image,
+    container_view,
+    created,
+    oci_spec,
+    own_namespaces,
+    parse_cgroup_limits,
+    parse_namespaces,
+    parse_oci_spec,
+    parse_overlay,
+    running,
+)
+from gpubook.engine.endpoint import (
+    ContextUnknown,
+    Endpoint,
+    EngineError,
+    EngineRefused,
+    EngineStopped,
+    EngineUnreachable,
+    ImageMissing,
+    RootlessStopped,
+    SocketDenied,
+    UnexpectedAnswer,
+    answering,
+    connect,
+    resolve,
+)
+from gpubook.engine.processes import (
+    chain_of,
+    locate_binaries,
+    parse_process_tree,
+    parse_runc_command,
+    process_chain,
+    read_processes,
+    tree_text,
+    watch,
+    watch_life,
+)
+from gpubook.engine.review import (
+    binaries,
+    daemon_config,
+    info,
+    parse_daemon_config,
+    parse_info,
+    parse_version,
+    release,
+    version,
+)
+
+__all__ = [
+    "DEMO_IMAGES",
+    "ContextUnknown",
+    "Endpoint",
+    "EngineError",
+    "EngineRefused",
+    "EngineStopped",
+    "EngineUnreachable",
+    "ImageMissing",
+    "RootlessStopped",
+    "SocketDenied",
+    "UnexpectedAnswer",
+    "answering",
+    "binaries",
+    "chain_of",
+    "choose_image",
+    "connect",
+    "container_view",
+    "created",
+    "daemon_config",
+    "info",
+    "locate_binaries",
+    "oci_spec",
+    "own_namespaces",
+    "parse_cgroup_limits",
+    "parse_daemon_config",
+    "parse_info",
+    "parse_namespaces",
+    "parse_oci_spec",
+    "parse_overlay",
+    "parse_process_tree",
+    "parse_runc_command",
+    "parse_version",
+    "process_chain",
+    "read_processes",
+    "release",
+    "resolve",
+    "running",
+    "tree_text",
+    "version",
+    "watch",
+    "watch_life",
+]
