@@ -31,9 +31,10 @@ from gpubook.book.notebooks import Notebook, with_dependencies
 from gpubook.errors import BookError
 from gpubook.evidence.records import (
     EvidenceError,
+    checksum,
+    follows,
     read_json,
     validate,
-    validator,
     write_json,
 )
 
@@ -309,9 +310,7 @@ class _Run:
             ),
             "executed_sha256": cache.digest(content),
         }
-        broken = next(iter(validator("results").iter_errors(result)), None)
-        if broken is not None:
-            raise _Failed(f"its results do not follow the schema: {broken.message}")
+        follows(result, "results", "its results do not follow the schema")
         return result
 
     def _promote(self, notebook: Notebook, work: Path, result: dict[str, Any]) -> None:
@@ -343,9 +342,7 @@ def load_result(out: Path, name: str) -> dict[str, Any]:
     """The result of a notebook, checked. Raises EvidenceError when there is none to trust."""
     path = out / "results" / f"{name}.json"
     result = read_json(path)
-    error = next(iter(validator("results").iter_errors(result)), None)
-    if error is not None:
-        raise EvidenceError(f"{path} does not follow the schema: {error.message}")
+    follows(result, "results", str(path))
     for item in result["evidences"]:
         validate(item["record"], f"{path}: {item['record'].get('name')}")
     return result
@@ -360,8 +357,6 @@ def _outcome(result: dict[str, Any], status: str, seconds: float) -> Outcome:
 
 
 def _resealed(record: dict[str, Any]) -> dict[str, Any]:
-    from gpubook.evidence.records import checksum
-
     return record | {"sha256": checksum(record)}
 
 

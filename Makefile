@@ -1,0 +1,41 @@
+# `make help` lists the targets. Set-up happens inside them, again only when something changed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+IMAGE ?= gpu-plus-container
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test lint format strip lab clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "PYTHON=… picks the Python, TORCH_INDEX=… another source of torch builds (see README)"
+
+setup: ## virtual environment, packages, data and model (part of the targets below)
+	@$(PYTHON) tools/bootstrap.py
+
+book: setup ## execute the notebooks that changed, render _build/html
+	@$(BIN)/gpubook book
+
+test: setup lint ## all tests; lanes without an engine, a GPU or a browser skip with the reason
+	@$(BIN)/python -m pytest
+
+lint: setup ## code, notebooks and text
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/codespell README.md CONTRIBUTING.md book gpubook notebooks tests tools
+	@$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+format: setup ## format the code and strip the notebooks' outputs
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/nbstripout notebooks/*.ipynb
+
+lab: setup ## JupyterLab on this machine
+	@$(BIN)/jupyter lab --notebook-dir=. notebooks
+
+clean: ## remove what was built (executed notebooks, results, pages)
+	@rm -rf _build .pytest_cache .ruff_cache .hypothesis
+
+distclean: clean ## remove the virtual environment, too
+	@rm -rf .venv gpubook.egg-info

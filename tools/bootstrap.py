@@ -1,0 +1,110 @@
+"""Makes the project's virtual environment and fetches data and model, where that is not done.
+
+Run by `make` with whatever Python is there, so it uses the standard library alone and checks
+the version before any newer syntax could be a problem. What is done is kept as a checksum in
+the environment: the next run does nothing unless a file that matters has changed.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+
+OLDEST = (3, 11)
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VENV = os.path.join(ROOT, ".venv")
+PYTHON = os.path.join(VENV, "bin", "python")
+STAMP = os.path.join(VENV, "gpubook-setup")
+INPUTS = ("pyproject.toml", "requirements.txt", os.path.join("tools", "bootstrap.py"))
+EXTRAS = "book,lab,test"
+
+
+def stop(message):
+    """End with one line that says what is wrong and what to do."""
+    sys.stderr.write("set-up: " + message + "\n")
+    sys.exit(1)
+
+
+def say(message):
+    """Print a line of progress at once."""
+    sys.stdout.write("set-up: " + message + "\n")
+    sys.stdout.flush()
+
+
+def wanted():
+    """A checksum of all that the environment depends on."""
+    digest = hashlib.sha256(("%s %s" % (sys.version, VENV)).encode())
+    for name in INPUTS:
+        with open(os.path.join(ROOT, name), "rb") as file:
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
+def is_done(checksum):
+    """Whether the environment was made from just these inputs."""
+    try:
+        with open(STAMP) as file:
+            return file.read() == checksum and os.path.exists(PYTHON)
+    except OSError:
+        return False
+
+
+def make_environment():
+    """Make the virtual environment, new."""
+    say("virtual environment in .venv (Python %s)" % sys.version.split()[0])
+    try:
+        import ensurepip  # noqa: F401 - Debian and Ubuntu package it apart
+        import venv
+    except ImportError:
+        stop("this Python cannot make virtual environments: sudo apt-get install python3-venv")
+    try:
+        venv.EnvBuilder(clear=True, with_pip=True, symlinks=True).create(VENV)
+    except (OSError, subprocess.CalledProcessError) as error:
+        stop("the virtual environment could not be made in %s: %s" % (VENV, error))
+
+
+def install():
+    """Install the library and all it needs, one line for each download."""
+    say("Python packages (several minutes the first time; only what changed later)")
+    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar",
+               "off", "-c", "requirements.txt", "-e", ".[%s]" % EXTRAS]  # fmt: skip
+    if os.environ.get("TORCH_INDEX"):
+        command += ["--extra-index-url", os.environ["TORCH_INDEX"]]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    last_error = ""
+    for line in process.stdout:
+        words = line.split()
+        if words[:1] == ["Downloading"] and "(" in line and ".metadata" not in line:
+            say("  " + " ".join(words))
+        elif line.startswith("ERROR:"):
+            last_error = last_error or line[len("ERROR:") :].strip()
+    if process.wait() != 0:
+        stop("pip could not install the packages: %s; mend that and run it again"
+             % (last_error or "it ended with exit code %s" % process.returncode))  # fmt: skip
+
+
+def main():
+    """Set up what is not set up."""
+    if sys.version_info < OLDEST:
+        stop("Python %d.%d or newer is needed, this is %s: name another one with "
+             "`make PYTHON=python3.12 …`" % (OLDEST + (sys.version.split()[0],)))  # fmt: skip
+    checksum = wanted()
+    if not is_done(checksum):
+        if os.path.exists(STAMP):
+            os.remove(STAMP)  # a set-up that stops half-way is not done
+        make_environment()
+        install()
+        with open(STAMP, "w") as file:
+            file.write(checksum)
+    done = subprocess.call([PYTHON, "-m", "gpubook.cli", "fetch"], cwd=ROOT)
+    if done != 0:
+        sys.exit(done)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        stop("stopped; run it again to go on")
