@@ -1,0 +1,131 @@
+"""What all tests share: the executed notebooks, the rendered book, and an account of both."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gpubook import machine
+from gpubook.book.execute import load_result
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+@dataclass(frozen=True)
+class Results:
+    """One notebook's results, as its tests judge them."""
+
+    result: dict
+
+    def evidence(self, name: str) -> ResultEvidence:
+        """One evidence by its name; fails the test when the notebook did not give it."""
+        for item in self.result["evidences"]:
+            if item["record"]["name"] == name:
+                return ResultEvidence(item)
+        have = [item["record"]["name"] for item in self.result["evidences"]]
+        pytest.fail(f"{self.result['notebook']} gave no evidence {name!r}, it gave {have}")
+
+    @property
+    def names(self) -> list[str]:
+        return [item["record"]["name"] for item in self.result["evidences"]]
+
+
+@dataclass(frozen=True)
+class ResultEvidence:
+    """One evidence of a result."""
+
+    item: dict
+
+    @property
+    def data(self):
+        return self.item["record"]["data"]
+
+    @property
+    def live(self) -> bool:
+        return self.item["mode"] == "live"
+
+    @property
+    def record(self) -> dict:
+        return self.item["record"]
+
+
+def gpubook(
+    *arguments: str, cwd: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "gpubook.cli", *arguments],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def executed() -> Path:
+    """All notebooks executed for this machine, once for tests and book; the build folder."""
+    done = gpubook("run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return ROOT / "_build"
+
+
+@pytest.fixture(scope="session")
+def results(executed):
+    """A function from a notebook's name to its results."""
+    return lambda notebook: Results(load_result(executed, notebook))
+
+
+@pytest.fixture(scope="session")
+def built_book(executed) -> Path:
+    """The rendered book's folder."""
+    done = gpubook("book")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return executed / "html"
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what this machine cannot do, with the reason; with REQUIRE it is an error instead."""
+    here = machine.probe()
+    must = machine.required()
+    for item in items:
+        for name in ("docker", "gpu"):
+            capability = here.capabilities[name]
+            if item.get_closest_marker(name) and not capability.available and name not in must:
+                item.add_marker(pytest.mark.skip(reason=f"{name}: {capability.why}"))
+
+
+def pytest_sessionstart(session):
+    """With REQUIRE, a missing capability is an error before any test."""
+    machine.check(machine.required())
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what ran live and what was replayed."""
+    folder = ROOT / "_build"
+    found = sorted((folder / "results").glob("*.json"))
+    if not found or terminalreporter.config.option.collectonly:
+        return
+    terminalreporter.section("what the notebooks' results rest on")
+    for path in found:
+        if path.stem not in NOTEBOOKS:
+            continue
+        evidences = load_result(folder, path.stem)["evidences"]
+        live = [e["record"]["name"] for e in evidences if e["mode"] == "live"]
+        replayed: dict[str, list[str]] = {}
+        for item in evidences:
+            if item["mode"] == "recorded":
+                machine_name = item["record"]["provenance"]["machine"]["name"]
+                key = f"replayed from {machine_name} ({item['why']})"
+                replayed.setdefault(key, []).append(item["record"]["name"])
+        terminalreporter.write_line(path.stem)
+        if live:
+            terminalreporter.write_line(f"  live: {', '.join(live)}")
+        for key, names in replayed.items():
+            terminalreporter.write_line(f"  {key}: {', '.join(names)}")

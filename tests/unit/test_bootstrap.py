@@ -1,0 +1,65 @@
+"""Set-up: one clear line when it cannot be done, nothing done twice."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def bootstrap(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "tools" / "bootstrap.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name in module.INPUTS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    monkeypatch.setattr(module, "ROOT", str(tmp_path))
+    monkeypatch.setattr(module, "VENV", str(tmp_path / ".venv"))
+    monkeypatch.setattr(module, "PYTHON", str(tmp_path / ".venv" / "bin" / "python"))
+    monkeypatch.setattr(module, "STAMP", str(tmp_path / ".venv" / "gpubook-setup"))
+    return module
+
+
+def pip_that(bootstrap, script):
+    """Put a stand-in for the environment's Python in its place."""
+    os.makedirs(os.path.dirname(bootstrap.PYTHON), exist_ok=True)  # noqa: PTH
+    with open(bootstrap.PYTHON, "w") as file:  # noqa: PTH123
+        file.write(f"#!/bin/sh\n{script}\n")
+    os.chmod(bootstrap.PYTHON, 0o755)  # noqa: PTH101
+
+
+def test_a_python_that_is_too_old_is_one_line(bootstrap, monkeypatch, capsys):
+    monkeypatch.setattr(bootstrap, "OLDEST", (99, 0))
+    with pytest.raises(SystemExit) as stopped:
+        bootstrap.main()
+    assert stopped.value.code == 1
+    assert "Python 99.0 or newer is needed" in capsys.readouterr().err
+
+
+def test_a_failing_download_is_one_line_with_pips_reason(bootstrap, monkeypatch, capsys):
+    monkeypatch.setattr(bootstrap, "make_environment", lambda: None)
+    pip_that(bootstrap, "echo 'ERROR: No matching distribution found for torch==0'; exit 1")
+    with pytest.raises(SystemExit) as stopped:
+        bootstrap.main()
+    assert stopped.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "No matching distribution found for torch==0" in line
+    assert not os.path.exists(bootstrap.STAMP)  # noqa: PTH110
+
+
+def test_what_is_set_up_is_not_set_up_again_until_an_input_changes(bootstrap, monkeypatch):
+    calls = []
+    monkeypatch.setattr(bootstrap, "make_environment", lambda: pip_that(bootstrap, "exit 0"))
+    monkeypatch.setattr(bootstrap, "install", lambda: calls.append("install"))
+    bootstrap.main()
+    bootstrap.main()
+    assert calls == ["install"]
+    with open(os.path.join(bootstrap.ROOT, "requirements.txt"), "a") as file:  # noqa: PTH
+        file.write("more")
+    bootstrap.main()
+    assert calls == ["install", "install"]

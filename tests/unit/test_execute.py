@@ -1,0 +1,290 @@
+"""Executing notebooks: whole results or none, judged by a tiny book that runs for real."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+import psutil
+import pytest
+
+from tests.conftest import gpubook
+from tests.unit import tiny_book
+
+SQUARE = 'page.ask("square", measure=lambda: {"n": N, "square": N * N}).data'
+
+
+@pytest.fixture
+def book(tmp_path):
+    return tiny_book.make(tmp_path / "book")
+
+
+def test_an_executed_notebook_leaves_its_page_its_results_and_nothing_else(book):
+    tiny_book.add(book, "01-square", SQUARE)
+    done = gpubook("run", cwd=book)
+    assert done.returncode == 0, done.stderr
+    assert "01-square  executed in" in done.stdout
+    assert tiny_book.outputs(book) == ["executed/01-square.ipynb", "results/01-square.json"]
+    assert tiny_book.data(book, "01-square", "square") == {"n": 3, "square": 9}
+
+
+def test_what_is_unchanged_is_not_executed_again_and_what_changed_is(book):
+    tiny_book.add(book, "01-square", SQUARE)
+    tiny_book.add(book, "02-other", "x = 1")
+    assert "02-other  executed" in gpubook("run", cwd=book).stdout
+    again = gpubook("run", cwd=book).stdout
+    assert "01-square  unchanged" in again
+    assert "02-other  unchanged" in again
+    tiny_book.add(book, "02-other", "x = 2")
+    third = gpubook("run", cwd=book).stdout
+    assert "01-square  unchanged" in third
+    assert "02-other  executed" in third
+
+
+@pytest.mark.parametrize("change", ["parameter", "recording", "edited page", "environment"])
+def test_a_result_is_stale_when_anything_it_depends_on_changed(book, change):
+    tiny_book.add(book, "01-square", SQUARE)
+    gpubook("run", cwd=book)
+    arguments, environment = [], {}
+    if change == "parameter":
+        arguments = ["-p", "N", "4"]
+    elif change == "recording":
+        folder = book / "recordings" / "h100" / "01-square"
+        folder.mkdir(parents=True)
+        (folder / "other.json").write_text("{}", encoding="utf-8")
+    elif change == "edited page":
+        page = book / "_build" / "executed" / "01-square.ipynb"
+        page.write_text(page.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    else:
+        environment = {"GPUBOOK_RECORDING": "h200"}
+    done = gpubook("run", *arguments, cwd=book, **environment)
+    assert "01-square  executed" in done.stdout
+
+
+def test_a_parameter_reaches_the_notebook_and_its_evidence(book):
+    tiny_book.add(book, "01-square", SQUARE)
+    gpubook("run", "-p", "N", "12", cwd=book)
+    assert tiny_book.data(book, "01-square", "square")["square"] == 144
+    assert tiny_book.result(book, "01-square")["parameters"] == {"N": 12}
+    (item,) = tiny_book.result(book, "01-square")["evidences"]
+    assert item["record"]["parameters"] == {"N": 12}
+
+
+def test_a_failing_cell_is_one_line_and_leaves_the_page_as_far_as_it_came(book):
+    tiny_book.add(book, "01-bad", 'raise ValueError("the sum is wrong\\nmore")')
+    tiny_book.add(book, "02-good", "x = 1")
+    done = gpubook("run", cwd=book)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if "01-bad" in line and "FAIL" in line]
+    assert "cell 3 (cell-0): ValueError: the sum is wrong" in line
+    assert "Traceback" not in done.stdout + done.stderr
+    assert tiny_book.outputs(book) == [
+        "executed/02-good.ipynb",
+        "failed/01-bad.ipynb",
+        "results/02-good.json",
+    ]
+
+
+@pytest.mark.parametrize("cell", ["import sys; sys.exit(0)", "import os; os._exit(0)"])
+def test_a_notebook_that_leaves_early_has_failed(book, cell):
+    tiny_book.add(book, "01-early", cell, "x = 1")
+    done = gpubook("run", cwd=book)
+    assert done.returncode == 1
+    assert "01-early  FAILED" in done.stdout
+    assert "results/01-early.json" not in tiny_book.outputs(book)
+
+
+def test_a_notebook_that_never_finishes_its_page_has_failed(book):
+    tiny_book.add(book, "01-open", "x = 1", finish=False)
+    done = gpubook("run", cwd=book)
+    assert done.returncode == 1
+    assert "it ended before page.finish()" in done.stdout
+
+
+def test_time_limits_end_a_cell_and_a_notebook(book):
+    tiny_book.add(book, "01-slow", "import time; time.sleep(300)")
+    cell = gpubook("run", "--cell-timeout", "1", cwd=book)
+    assert cell.returncode == 1
+    assert "a cell ran over its 1 s" in cell.stdout
+    total = gpubook("run", "--timeout", "3", cwd=book)
+    assert total.returncode == 1
+    assert "stopped: over its 3 s" in total.stdout
+    assert "results/01-slow.json" not in tiny_book.outputs(book)
+
+
+def _running(book, *, until):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gpubook.cli", "run"],
+        cwd=book,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not until.exists():
+        assert time.monotonic() < deadline, "the notebook never started"
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_leaves_no_result_and_no_process(book, how):
+    mark = book / "started"
+    code = f"import pathlib, time, os; pathlib.Path({str(mark)!r}).write_text(str(os.getpid()))"
+    tiny_book.add(book, "01-slow", code, "time.sleep(300)")
+    process = _running(book, until=mark)
+    time.sleep(0.2)
+    kernel = int(mark.read_text())
+    process.send_signal(how)
+    process.wait(timeout=30)
+    assert process.returncode != 0
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(kernel) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not psutil.pid_exists(kernel)
+    left = [name for name in tiny_book.outputs(book) if not name.startswith("work/")]
+    assert left == []
+    mark.unlink()
+    tiny_book.add(book, "01-slow", "x = 1")
+    assert gpubook("run", cwd=book).returncode == 0
+    assert tiny_book.outputs(book) == ["executed/01-slow.ipynb", "results/01-slow.json"]
+
+
+def test_two_runs_at_once_each_leave_a_whole_result(book):
+    tiny_book.add(book, "01-square", "import time; time.sleep(0.5)", SQUARE)
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "gpubook.cli", "run", "-p", "N", n],
+            cwd=book,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for n in ("5", "6")
+    ]
+    texts = [run.communicate(timeout=120)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], texts
+    n = tiny_book.result(book, "01-square")["parameters"]["N"]
+    assert n in (5, 6)
+    assert tiny_book.data(book, "01-square", "square") == {"n": n, "square": n * n}
+    again = gpubook("run", "-p", "N", str(n), cwd=book)
+    assert "unchanged" in again.stdout  # page and result are of the same run
+
+
+def test_a_notebook_gets_what_the_one_before_it_made_and_follows_its_changes(book):
+    tiny_book.add(book, "01-make", '(page.artifacts / "answer").write_text(str(N))')
+    use = 'page.ask("got", measure=lambda: (page.artifacts_of("01-make") / "answer").read_text())'
+    tiny_book.add(book, "02-use", use, after=["01-make"])
+    assert gpubook("run", "02-use", cwd=book).returncode == 0  # brings 01 along
+    assert tiny_book.data(book, "02-use", "got") == "3"
+    changed = gpubook("run", "-p", "N", "8", cwd=book)
+    assert "02-use  executed" in changed.stdout
+    assert tiny_book.data(book, "02-use", "got") == "8"
+
+
+def test_a_notebook_is_not_run_when_the_one_before_it_failed(book):
+    tiny_book.add(book, "01-make", "1 / 0")
+    tiny_book.add(book, "02-use", "x = 1", after=["01-make"])
+    done = gpubook("run", "--junit", "report.xml", cwd=book)
+    assert done.returncode == 1
+    assert "02-use  NOT RUN: 01-make failed" in done.stdout
+    cases = {case.get("name"): case for case in ET.parse(book / "report.xml").iter("testcase")}
+    assert cases["01-make"].find("failure") is not None
+    assert "ZeroDivisionError" in cases["01-make"].find("failure").get("message")
+    assert cases["02-use"].find("skipped") is not None
+
+
+def test_notebooks_that_measure_run_alone(book):
+    code = "import time; start = time.time(); time.sleep(1.5); end = time.time()"
+    for name in ("01-one", "02-two"):
+        tiny_book.add(
+            book, name, code, 'page.ask("span", measure=lambda: [start, end])', exclusive=True
+        )
+    assert gpubook("run", "-j", "2", cwd=book).returncode == 0
+    spans = sorted(tiny_book.data(book, name, "span") for name in ("01-one", "02-two"))
+    assert spans[0][1] <= spans[1][0]
+
+
+def test_notebooks_that_do_not_measure_run_side_by_side(book):
+    for name in ("01-one", "02-two"):
+        wait = (
+            "import pathlib, time\n"
+            f"pathlib.Path({str(book)!r}, {name!r}).touch()\n"
+            "end = time.time() + 60\n"
+            f"while len(list(pathlib.Path({str(book)!r}).glob('0?-*'))) < 2:\n"
+            "    assert time.time() < end\n"
+            "    time.sleep(0.05)"
+        )
+        tiny_book.add(book, name, wait)
+    done = gpubook("run", "-j", "2", cwd=book)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_required_capability_that_is_missing_stops_before_anything_runs(book):
+    tiny_book.add(book, "01-square", SQUARE)
+    nowhere = f"unix://{book}/no.sock"
+    done = gpubook("run", "--require", "docker", cwd=book, DOCKER_HOST=nowhere)
+    assert done.returncode == 1
+    assert "required here but missing: docker: no Docker Engine at" in done.stderr
+    assert tiny_book.outputs(book) == []
+    by_environment = gpubook("run", cwd=book, DOCKER_HOST=nowhere, REQUIRE="docker")
+    assert by_environment.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-p", "NOPE", "1"], "unknown parameter NOPE: 01-square takes N, REQUIRE"),
+        (["-p", "N", "three"], "parameter N must be an integer like 3, not 'three'"),
+        (["-p", "N", "2.5"], "parameter N must be an integer like 3, not '2.5'"),
+        (["--require", "tpu"], "unknown capability tpu: choose from docker, gpu, toolkit"),
+        (["09-none"], "no notebook 09-none: there are 01-square"),
+        (["-j", "0"], "must be at least 1"),
+        (["--frobnicate"], "unrecognized arguments: --frobnicate"),
+    ],
+)
+def test_misuse_is_one_line_and_exit_code_2(book, arguments, says):
+    tiny_book.add(book, "01-square", SQUARE)
+    done = gpubook("run", *arguments, cwd=book)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert tiny_book.outputs(book) == []
+
+
+def test_outside_a_book_the_command_says_so(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "GPUBOOK_ROOT"}
+    done = subprocess.run(
+        [sys.executable, "-m", "gpubook.cli", "run"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "no book here" in done.stderr
+
+
+def test_recording_promotes_live_results_and_refuses_replays(book):
+    tiny_book.add(book, "01-square", SQUARE)
+    gpubook("run", cwd=book)
+    done = gpubook("record", "--machine", "test-box", cwd=book)
+    assert done.returncode == 0, done.stderr
+    recording = book / "recordings" / "test-box" / "01-square" / "square.json"
+    assert recording.is_file()
+    ask = 'page.ask("square", measure=dict, needs="docker")'
+    tiny_book.add(book, "01-square", ask)
+    nowhere = {"DOCKER_HOST": f"unix://{book}/no.sock"}
+    run = gpubook("run", cwd=book, **nowhere)
+    assert "(0 live, 1 recorded)" in run.stdout
+    before = sorted((book / "recordings").rglob("*.json"))
+    refused = gpubook("record", "--machine", "other", cwd=book, **nowhere)
+    assert refused.returncode == 1
+    assert "replays themselves: 01-square/square (from test-box)" in refused.stderr
+    assert sorted((book / "recordings").rglob("*.json")) == before
+    assert gpubook("record", "--machine", "Not A Name", cwd=book).returncode == 2

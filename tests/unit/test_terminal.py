@@ -1,0 +1,50 @@
+"""Shell lines on a page: run for real, shown as typed, loud when they fail."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from gpubook.errors import UsageError
+from gpubook.evidence import terminal
+
+
+def test_a_cell_is_its_commands_with_continuations_joined():
+    cell = "# a comment\ndocker run \\\n  --rm x\n\nls\n"
+    assert terminal.commands(cell) == ["docker run \\\n  --rm x", "ls"]
+
+
+def test_a_command_keeps_what_a_terminal_would_show():
+    step = terminal.run("echo out; echo err >&2; printf '\\033[31mred\\033[0m\\n'", timeout=10)
+    assert step["stdout"] == "out\nerr\nred\n"
+    assert step["exit_code"] == 0
+
+
+def test_a_failure_in_a_pipe_is_a_failure():
+    assert terminal.run("false | cat", timeout=10)["exit_code"] == 1
+
+
+def test_a_command_over_its_time_is_ended_with_its_children():
+    start = time.monotonic()
+    with pytest.raises(terminal.CommandFailed, match=r"still running after 0\.3 s"):
+        terminal.run("sleep 60 & sleep 60", timeout=0.3)
+    assert time.monotonic() - start < 30
+
+
+def test_an_unexpected_failure_names_command_code_and_last_line():
+    options = terminal._parse("x")
+    with pytest.raises(terminal.CommandFailed, match=r"`.*exit 4` ended with exit code 4: sorry"):
+        terminal._measure(["echo sorry; exit 4"], options)
+
+
+def test_an_expected_failure_that_succeeds_is_an_error():
+    options = terminal._parse("x --expect-failure")
+    assert terminal._measure(["exit 4"], options)["steps"][0]["exit_code"] == 4
+    with pytest.raises(terminal.CommandFailed, match="expected to fail"):
+        terminal._measure(["true"], options)
+
+
+def test_a_wrong_option_is_misuse():
+    with pytest.raises(UsageError, match="%%terminal"):
+        terminal._parse("x --nope")
