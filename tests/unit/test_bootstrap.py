@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
+from pathlib import Path
 
 import pytest
 
@@ -27,10 +27,10 @@ def bootstrap(tmp_path, monkeypatch):
 
 def pip_that(bootstrap, script):
     """Put a stand-in for the environment's Python in its place."""
-    os.makedirs(os.path.dirname(bootstrap.PYTHON), exist_ok=True)  # noqa: PTH
-    with open(bootstrap.PYTHON, "w") as file:  # noqa: PTH123
-        file.write(f"#!/bin/sh\n{script}\n")
-    os.chmod(bootstrap.PYTHON, 0o755)  # noqa: PTH101
+    python = Path(bootstrap.PYTHON)
+    python.parent.mkdir(parents=True, exist_ok=True)
+    python.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    python.chmod(0o755)
 
 
 def test_a_python_that_is_too_old_is_one_line(bootstrap, monkeypatch, capsys):
@@ -49,7 +49,7 @@ def test_a_failing_download_is_one_line_with_pips_reason(bootstrap, monkeypatch,
     assert stopped.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "No matching distribution found for torch==0" in line
-    assert not os.path.exists(bootstrap.STAMP)  # noqa: PTH110
+    assert not Path(bootstrap.STAMP).exists()
 
 
 def test_what_is_set_up_is_not_set_up_again_until_an_input_changes(bootstrap, monkeypatch):
@@ -59,7 +59,6 @@ def test_what_is_set_up_is_not_set_up_again_until_an_input_changes(bootstrap, mo
     bootstrap.main()
     bootstrap.main()
     assert calls == ["install"]
-    with open(os.path.join(bootstrap.ROOT, "requirements.txt"), "a") as file:  # noqa: PTH
-        file.write("more")
+    (Path(bootstrap.ROOT) / "requirements.txt").write_text("more", encoding="utf-8")
     bootstrap.main()
     assert calls == ["install", "install"]

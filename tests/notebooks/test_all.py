@@ -1,0 +1,68 @@
+"""Every notebook of the book: listed, executed, and not in no time."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from gpubook import machine
+from tests.conftest import NOTEBOOKS, ROOT
+
+
+def test_every_notebook_is_a_page_of_the_book_and_every_page_is_there():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+
+    def files(node):
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if key in {"file", "root"}:
+                    yield value
+                else:
+                    yield from files(value)
+        elif isinstance(node, list):
+            for item in node:
+                yield from files(item)
+
+    listed = [name.removesuffix(".ipynb") for name in files(toc)]
+    assert [n for n in listed if n.startswith("notebooks/")] == [
+        f"notebooks/{name}" for name in NOTEBOOKS
+    ]
+    for name in listed:
+        assert list(ROOT.glob(f"{name}.*")), f"_toc.yml lists {name}, which is not there"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_cell_was_executed_and_took_time(executed, name):
+    page = json.loads((executed / "executed" / f"{name}.ipynb").read_text(encoding="utf-8"))
+    code = [c for c in page["cells"] if c["cell_type"] == "code" and c["source"]]
+    assert all(cell["execution_count"] for cell in code)
+    result = json.loads((executed / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    assert [cell["id"] for cell in result["cells"]] == [cell["id"] for cell in code]
+    assert sum(cell["end"] - cell["start"] for cell in result["cells"]) > 0.01
+    assert result["evidences"], "a page without evidence shows nothing that was measured"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_nothing_is_replayed_that_this_machine_could_measure(results, name):
+    here = machine.probe()
+    for item in results(name).result["evidences"]:
+        missing = here.missing(item["record"]["needs"])
+        expected = "recorded" if missing else "live"
+        assert item["mode"] == expected, item["record"]["name"]
+        if item["mode"] == "recorded":
+            assert item["why"]
+            assert not set(missing) & machine.required()
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_pages_banner_says_what_its_results_say(results, executed, name):
+    text = (executed / "executed" / f"{name}.ipynb").read_text(encoding="utf-8")
+    for item in results(name).result["evidences"]:
+        kind = "stub" if item["record"]["provenance"]["stub"] else item["mode"]
+        marker = f"gb-evidence gb-{kind}"
+        label = f'gb-evidence-name\\">{item["record"]["name"]}<'
+        assert any(
+            marker in part and label in part for part in text.replace("\\\\", "\\").split("<div ")
+        ), f"no {kind} banner for {item['record']['name']}"
