@@ -1,0 +1,113 @@
+"""Renders the executed notebooks and the prose as static pages, with Jupyter Book.
+
+The pages are made in a folder of their own beside their place and take that place only when
+Sphinx gave no warning: a failing or killed rendering leaves the former pages as they were.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from gpubook.errors import BookError
+
+_SHOWN_PROBLEMS = 5
+_LOST_AFTER_SECONDS = 3600
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_PROBLEM = re.compile(r"(^|: )(WARNING|ERROR|CRITICAL): |^\w+ (error|occurred):|^\w*Error: ")
+_INDEX = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>GPU + Container</title>
+<meta http-equiv="refresh" content="0; url=book/intro.html">
+</head><body><p><a href="book/intro.html">GPU + Container</a></p></body></html>
+"""
+
+
+class RenderError(BookError):
+    """The pages could not be made, or made only with warnings."""
+
+
+def render(root: Path, *, executed: Path, out: Path) -> Path:
+    """Render the book at ``root`` into ``out`` and return the path of its first page.
+
+    ``executed`` is the folder of the executed notebooks, ``NAME.ipynb`` each; their results are
+    expected in the folder ``results`` beside it. Any Sphinx warning is an error. Raises
+    RenderError with the first problems; ``out`` is then unchanged. Sphinx's whole account is in
+    ``render.log`` beside ``out``.
+    """
+    root, executed, out = root.resolve(), executed.resolve(), out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(out.parent)
+    stage = Path(tempfile.mkdtemp(prefix=".render-", dir=out.parent))
+    try:
+        _sphinx(root, executed, stage, log=out.with_name("render.log"))
+        (stage / "html" / "index.html").write_text(_INDEX, encoding="utf-8")
+        with (out.parent / ".render.lock").open("w") as lock:  # two renderings take turns here
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if out.exists():
+                out.rename(stage / "former")
+            (stage / "html").rename(out)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    return out / "index.html"
+
+
+def _sphinx(root: Path, executed: Path, stage: Path, *, log: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gpubook.book.render", str(root), str(stage / "html")],
+        env=os.environ | {"GPUBOOK_EXECUTED": str(executed), "NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    account = _ANSI.sub("", done.stdout.decode("utf-8", errors="replace"))
+    log.write_text(account, encoding="utf-8")
+    if done.returncode == 0:
+        return
+    problems = first_problems(account.replace(f"{root}/", ""))
+    raise RenderError(f"the book was not rendered: {problems} (the whole account: {log})")
+
+
+def first_problems(account: str) -> str:
+    """The first lines of Sphinx's account that name a problem, as one text."""
+    lines = [line.strip() for line in account.split("\n") if line.strip()]
+    named = [line for line in lines if _PROBLEM.search(line)] or lines[-1:]
+    named = list(dict.fromkeys(named))
+    more = len(named) - _SHOWN_PROBLEMS
+    shown = named[:_SHOWN_PROBLEMS] + ([f"and {more} more"] if more > 0 else [])
+    return "\n  ".join(["", *shown]) if len(shown) > 1 else "".join(shown) or "Sphinx said nothing"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed renderings left."""
+    for left in folder.glob(".render-*"):
+        if time.time() - left.stat().st_mtime > _LOST_AFTER_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _build(root: Path, out: Path) -> int:
+    """Run Sphinx with Jupyter Book's configuration, in this process."""
+    from jupyter_book.sphinx import build_sphinx
+
+    status = build_sphinx(
+        str(root),
+        str(out),
+        noconfig=True,
+        path_config=str(root / "_config.yml"),
+        confoverrides={"external_toc_path": "_toc.yml", "nitpicky": True}
+        | {"latex_individualpages": False},
+        doctreedir=str(out.parent / "doctrees"),
+        warningiserror=True,
+        keep_going=True,
+    )
+    return 0 if status == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(_build(Path(sys.argv[1]), Path(sys.argv[2])))
