@@ -11,6 +11,7 @@ from gpubook.engine.container import (
     choose_image,
     container_view,
     created,
+    image_facts,
     oci_spec,
     own_namespaces,
     parse_cgroup_limits,
@@ -34,6 +35,7 @@ from gpubook.engine.endpoint import (
     connect,
     resolve,
 )
+from gpubook.engine.install import installation
 from gpubook.engine.processes import (
     chain_of,
     locate_binaries,
@@ -76,7 +78,9 @@ __all__ = [
     "container_view",
     "created",
     "daemon_config",
+    "image_facts",
     "info",
+    "installation",
     "locate_binaries",
     "oci_spec",
     "own_namespaces",

@@ -57,6 +57,20 @@ def choose_image(image: str = "", client: DockerClient | None = None) -> str:
     return wanted[0]
 
 
+def image_facts(image: str, client: DockerClient | None = None) -> dict:
+    """``{"name", "size_bytes", "layers", "user", "command"}`` of an image that is here."""
+    with answering("looking at an image"), using(client) as docker:
+        attrs = docker.images.get(image).attrs
+    config = attrs.get("Config") or {}
+    return {
+        "name": image,
+        "size_bytes": attrs["Size"],
+        "layers": len((attrs.get("RootFS") or {}).get("Layers") or []),
+        "user": config.get("User") or "root",
+        "command": " ".join((config.get("Entrypoint") or []) + (config.get("Cmd") or [])),
+    }
+
+
 def _with_tag(image: str) -> str:
     """Without a tag the SDK would pull every tag that the repository has."""
     return image if ":" in image.rsplit("/", 1)[-1] or "@" in image else f"{image}:latest"
