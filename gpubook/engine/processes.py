@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -306,7 +306,18 @@ def parse_runc_command(args: Sequence[str]) -> dict:
 
 
 _WATCHED = ("runc", "containerd-shim", "nvidia-c", "docker-")
-_FORKING = ("containerd", "dockerd")  # a child has its parent's name until it calls exec
+_FORKING = ("containerd", "dockerd")
+
+
+def without_fork_copies(rows: Iterable[dict]) -> list[dict]:
+    """Leave out the moment between fork and exec, when a child still looks like its parent."""
+    rows = list(rows)
+    looks = {(row["pid"], row["name"], *row["args"]) for row in rows}
+    return [
+        row
+        for row in rows
+        if row["name"] not in _FORKING and (row["ppid"], row["name"], *row["args"]) not in looks
+    ]
 
 
 def watch(action: Callable[[], object], *, proc: Path = PROC, pause_s: float = 0.0005) -> dict:
@@ -357,8 +368,8 @@ def watch(action: Callable[[], object], *, proc: Path = PROC, pause_s: float = 0
             "first_s": row["first_s"],
             "last_s": row["last_s"],
         }
-        for row in rows.values()
-        if row["pid"] in kept and row["name"] not in _FORKING
+        for row in without_fork_copies(rows.values())
+        if row["pid"] in kept
     ]
     return {
         "seen": sorted(seen, key=lambda row: (row["first_s"], row["pid"])),

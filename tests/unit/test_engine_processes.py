@@ -220,6 +220,15 @@ def test_watch_stops_looking_when_its_action_fails():
         engine.watch(fail)
 
 
+def test_a_child_that_still_looks_like_its_parent_is_not_counted_twice():
+    """The shim forks: for a moment there are two shims, then the second is runc create."""
+    shim, create = f"containerd-shim-runc-v2 -id {A} -address /s", CREATE
+    rows = [process(20, 1, shim), process(21, 20, shim), process(21, 20, create)]
+    assert processes.without_fork_copies(rows) == [rows[0], rows[2]]
+    of_containerd = process(30, 1, "/usr/bin/containerd")
+    assert processes.without_fork_copies([of_containerd]) == []
+
+
 def test_labels_say_what_a_process_is_for():
     named = [
         ("runc", CREATE, "runc create"),
