@@ -1,0 +1,77 @@
+"""The page's two figures: products as bars in TFLOP/s, and products below their roof."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gpubook.matmul.roofline import attainable
+
+COLOURS = ("#2f7fc1", "#c8642a", "#3c9a5f", "#a05bb0", "#8a7a2b", "#c0476b")
+"""Middle tones, told apart on light and dark pages."""
+
+
+def bars(rows: Sequence[dict], *, group: str = "machine") -> Any:
+    """Horizontal bars of ``tflops`` with a ``label`` each, coloured by ``group``, log scale.
+
+    Returns a matplotlib Figure. Rows are drawn from the top.
+    """
+    from matplotlib.figure import Figure
+
+    groups = list(dict.fromkeys(row[group] for row in rows))
+    fig = Figure(figsize=(7.5, 0.9 + 0.36 * len(rows)))
+    axes = fig.subplots()
+    for place, row in enumerate(rows):
+        colour = COLOURS[groups.index(row[group]) % len(COLOURS)]
+        axes.barh(place, row["tflops"], color=colour, height=0.7)
+        axes.annotate(
+            f"{row['tflops']:.3g}", (row["tflops"], place), (4, 0), textcoords="offset points",
+            va="center", fontsize=9,
+        )  # fmt: skip
+    axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    low = min(row["tflops"] for row in rows)
+    high = max(row["tflops"] for row in rows)
+    axes.set_xlim(low / 3, high * 4)
+    axes.set_xlabel("TFLOP/s (each line is ten times the one before)")
+    axes.spines[["top", "right"]].set_visible(False)
+    return fig
+
+
+def roofline(series: Sequence[dict]) -> Any:
+    """Rooflines with measured products below them, both axes logarithmic.
+
+    Each of ``series`` has ``label``, ``peak_tflops``, ``bytes_per_second`` and ``points``:
+    rows with ``n``, ``intensity`` (FLOP a byte) and ``tflops``. Returns a matplotlib Figure.
+    """
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=(7.5, 4.6))
+    axes = fig.subplots()
+    everything = [point["intensity"] for one in series for point in one["points"]]
+    low, high = min(everything) / 2, max(everything) * 2
+    steps = [low * (high / low) ** (i / 200) for i in range(201)]
+    for place, one in enumerate(series):
+        colour = COLOURS[place % len(COLOURS)]
+        roof = [
+            attainable(x, peak_tflops=one["peak_tflops"], bytes_per_second=one["bytes_per_second"])
+            for x in steps
+        ]
+        axes.plot(steps, roof, color=colour, linewidth=1.5, label=f"{one['label']}: roof")
+        axes.plot(
+            [p["intensity"] for p in one["points"]], [p["tflops"] for p in one["points"]],
+            "o", color=colour, markersize=5, label=f"{one['label']}: measured",
+        )  # fmt: skip
+        for point in (one["points"][0], one["points"][-1]):
+            axes.annotate(
+                f"N={point['n']}", (point["intensity"], point["tflops"]), (5, -11),
+                textcoords="offset points", fontsize=8,
+            )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("arithmetic intensity (FLOP a byte)")
+    axes.set_ylabel("TFLOP/s")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="lower right", fontsize=8)
+    return fig

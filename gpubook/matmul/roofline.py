@@ -1,0 +1,123 @@
+"""The roofline: bandwidth measured here, arithmetic intensity, and what bounds each size.
+
+After Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for
+multicore architectures", Communications of the ACM 52(4), 2009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpubook.matmul import kinds, products, timing
+from gpubook.matmul.kinds import Kind
+
+COPY_BYTES = {"cpu": 256 * 2**20, "cuda": 2**30}
+"""The array that is copied: many times any cache."""
+
+
+def bandwidth(device: str, *, seconds: float = 0.5) -> dict:
+    """Bytes a second of a large copy, each byte counted once read and once written.
+
+    The best run counts: everything that disturbs a copy makes it slower.
+    """
+    import torch
+
+    size = COPY_BYTES[device]
+    source = torch.ones(size // 4, device=device)
+    target = torch.empty_like(source)
+    if device == "cuda":
+        taken = timing.time_cuda(
+            lambda: target.copy_(source), cuda=torch.cuda, flush=None, seconds=seconds
+        )
+    else:
+        taken = timing.time_cpu(
+            lambda: target.copy_(source), threads=products.threads(), seconds=seconds
+        )
+    best = min(taken.seconds)
+    return {
+        "device": device,
+        "array_bytes": size,
+        "moved_bytes": 2 * size,
+        "best_seconds": best,
+        "bytes_per_second": 2 * size / best,
+        "method": taken.method,
+    }
+
+
+def attainable(intensity: float, *, peak_tflops: float, bytes_per_second: float) -> float:
+    """TFLOP/s that the roof allows at an intensity in FLOP a byte."""
+    return min(peak_tflops, intensity * bytes_per_second / 1e12)
+
+
+def ridge(*, peak_tflops: float, bytes_per_second: float) -> float:
+    """The intensity in FLOP a byte from which arithmetic, not memory, is the bound."""
+    return peak_tflops * 1e12 / bytes_per_second
+
+
+def sizes(largest: int, *, smallest: int = 64) -> list[int]:
+    """Powers of two from the smallest size, and the largest."""
+    found = []
+    n = smallest
+    while n < largest:
+        found.append(n)
+        n *= 2
+    return [*found, largest]
+
+
+def sweep(device: str, kind: Kind, largest: int, *, seconds: float = 0.15) -> list[dict]:
+    """The same product at sizes from launch-bound to compute-bound.
+
+    Only the time is taken here; `products.measure` checks and proves. The L2 cache is
+    overwritten on a GPU; a CPU's caches stay as the run before left them.
+    """
+    import torch
+
+    rows = []
+    with products.precision(kind, device):
+        for n in sizes(largest):
+            made = products.operands(kind, n, device)
+            if device == "cuda":
+                taken = timing.time_cuda(
+                    made.multiply, cuda=torch.cuda, flush=timing.l2_flush(), seconds=seconds
+                )
+            else:
+                taken = timing.time_cpu(made.multiply, threads=products.threads(), seconds=seconds)
+            row = {"device": device, "kind": kind.name, "n": n} | taken.record()
+            row["tflops"] = kinds.flops(n) / taken.median / 1e12
+            row["intensity"] = kinds.intensity(kind, n)
+            rows.append(row)
+    return rows
+
+
+def bound(row: dict, *, launch_seconds: float, peak_tflops: float, bytes_per_second: float) -> str:
+    """What bounds a product: ``"launch"``, ``"memory"`` or ``"arithmetic"``.
+
+    Each of the three would take a time by itself, the call, the bytes, the operations; the
+    longest is the bound. ``launch_seconds`` is the time of a product so small that nothing but
+    the call counts.
+    """
+    kind, n = kinds.KINDS[row["kind"]], row["n"]
+    costs = {
+        "launch": launch_seconds,
+        "memory": kind.bytes(n) / bytes_per_second,
+        "arithmetic": kinds.flops(n) / (peak_tflops * 1e12),
+    }
+    return max(costs, key=costs.get)
+
+
+def explain(rows: Sequence[dict], *, peak_tflops: float, bytes_per_second: float) -> list[dict]:
+    """The rows of a sweep with the roof at their intensity, the share of it, and their bound."""
+    launch = min(row["seconds"] for row in rows)
+    told = []
+    for row in rows:
+        roof = attainable(
+            row["intensity"], peak_tflops=peak_tflops, bytes_per_second=bytes_per_second
+        )
+        why = bound(
+            row,
+            launch_seconds=launch,
+            peak_tflops=peak_tflops,
+            bytes_per_second=bytes_per_second,
+        )
+        told.append(row | {"roof_tflops": roof, "share": row["tflops"] / roof, "bound": why})
+    return told

@@ -1,0 +1,142 @@
+"""Timing done right, on a GPU and on a CPU.
+
+A GPU works after the call has returned, so the clock has to run on the GPU: one pair of CUDA
+events a run, all runs queued, one synchronise at the end. Before each run the L2 cache is
+overwritten, or a product of small matrices would read its operands from the cache of the run
+before. Runs that warm up (libraries loaded, kernels chosen, clocks raised) do not count.
+
+On a CPU a call returns when it is done, and torch.utils.benchmark does the rest: it uses one
+thread unless told, so it is told.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+FLUSH_BYTES = 256 * 2**20
+"""Overwritten before each run: twice the largest L2 cache of the peaks table or more."""
+
+RUNS = (5, 200)
+"""The fewest and the most timed runs of a GPU timing."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """All timed runs of one product, in seconds, and how they were taken."""
+
+    seconds: tuple[float, ...]
+    method: str
+
+    @property
+    def median(self) -> float:
+        """Median in seconds."""
+        return statistics.median(self.seconds)
+
+    def quantile(self, q: float) -> float:
+        """The q-quantile (0 to 1) in seconds, interpolated linearly between runs."""
+        ordered = sorted(self.seconds)
+        place = q * (len(ordered) - 1)
+        low = int(place)
+        high = min(low + 1, len(ordered) - 1)
+        return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+    @property
+    def spread(self) -> float:
+        """From the 20th to the 80th percentile, as a share of the median."""
+        return (self.quantile(0.8) - self.quantile(0.2)) / self.median
+
+    def record(self) -> dict:
+        """The timing as evidence holds it: seconds, runs, method."""
+        return {
+            "seconds": self.median,
+            "p20_seconds": self.quantile(0.2),
+            "p80_seconds": self.quantile(0.8),
+            "spread": self.spread,
+            "runs": len(self.seconds),
+            "method": self.method,
+        }
+
+
+class Cuda(Protocol):
+    """The part of ``torch.cuda`` that timing uses, so that tests can pass a fake clock."""
+
+    def Event(self, *, enable_timing: bool) -> Any: ...
+
+    def synchronize(self) -> None: ...
+
+
+def time_cuda(
+    run: Callable[[], object],
+    *,
+    cuda: Cuda,
+    flush: Callable[[], object] | None,
+    warm_up: float = 0.1,
+    seconds: float = 0.5,
+    runs: tuple[int, int] = RUNS,
+) -> Timing:
+    """Time ``run``, which queues work on the current CUDA stream.
+
+    ``warm_up`` and ``seconds`` are how long to warm up and to measure, from which the numbers
+    of runs follow. ``flush`` overwrites the L2 cache; it runs before each timed run and outside
+    its pair of events. With ``flush=None`` the cache stays as the run before left it, and the
+    method says so.
+    """
+    run()
+    cuda.synchronize()
+    estimate = _estimate(run, flush, cuda)
+    for _ in range(max(1, int(warm_up / estimate))):
+        run()
+    count = min(max(runs[0], int(seconds / estimate)), runs[1])
+    starts = [cuda.Event(enable_timing=True) for _ in range(count)]
+    ends = [cuda.Event(enable_timing=True) for _ in range(count)]
+    for start, end in zip(starts, ends, strict=True):
+        if flush is not None:
+            flush()
+        start.record()
+        run()
+        end.record()
+    cuda.synchronize()
+    measured = tuple(s.elapsed_time(e) / 1e3 for s, e in zip(starts, ends, strict=True))
+    cache = "L2 overwritten before each" if flush else "L2 left warm"
+    return Timing(measured, f"CUDA events, {count} runs, {cache}, one synchronise")
+
+
+def _estimate(run: Callable[[], object], flush: Callable[[], object] | None, cuda: Cuda) -> float:
+    """About how many seconds one run takes, from five."""
+    start, end = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
+    start.record()
+    for _ in range(5):
+        if flush is not None:
+            flush()
+        run()
+    end.record()
+    cuda.synchronize()
+    return max(start.elapsed_time(end) / 5 / 1e3, 1e-6)
+
+
+def l2_flush(device: str = "cuda") -> Callable[[], object]:
+    """A function that overwrites more memory than any L2 cache holds."""
+    import torch
+
+    return torch.empty(FLUSH_BYTES // 4, dtype=torch.int32, device=device).zero_
+
+
+def time_cpu(run: Callable[[], object], *, threads: int, seconds: float = 0.5) -> Timing:
+    """Time ``run`` by torch.utils.benchmark on ``threads`` threads, warmed up, for ``seconds``."""
+    from torch.utils import benchmark
+
+    timer = benchmark.Timer(stmt="run()", globals={"run": run}, num_threads=threads)
+    timer.timeit(1)  # itself preceded by the timer's own warm-up runs
+    measured = timer.blocked_autorange(min_run_time=seconds)
+    return Timing(
+        tuple(measured.times),
+        f"torch.utils.benchmark, {threads} threads, {len(measured.times)} runs",
+    )
+
+
+def compare(first: Sequence[float], second: Sequence[float]) -> float:
+    """The ratio of two series' medians, for a claim such as "within 3 %"."""
+    return statistics.median(first) / statistics.median(second)

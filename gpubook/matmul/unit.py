@@ -1,0 +1,155 @@
+"""Which unit multiplied: CUDA cores or Tensor Cores, proved from the kernel that ran.
+
+The setting says what was allowed, a profile says what happened. The libraries put the
+instruction into a kernel's name, in a few dialects that changed with the generations; each rule
+below is one dialect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+
+from gpubook.errors import BookError
+from gpubook.matmul.kinds import CUDA_CORES, TENSOR_CORES, Kind
+
+
+class UnitError(BookError):
+    """The product ran on another unit than the page claims, or it cannot be told which."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The unit (``None`` when it cannot be told), the kernel, and the reason in one line."""
+
+    unit: str | None
+    kernel: str
+    reason: str
+
+    def record(self) -> dict:
+        return {"unit": self.unit, "kernel": self.kernel, "reason": self.reason}
+
+
+_RULES: tuple[tuple[str, str, str], ...] = (
+    # Tensor Cores, by the name of an instruction or its shape m × n × k
+    (r"tensorop", TENSOR_CORES, "CUTLASS calls its Tensor Core kernels tensorop"),
+    (r"tensor\d+x\d+x\d+", TENSOR_CORES, "it names the Tensor Core instruction's shape"),
+    (
+        r"(?:^|[_a-z])(?:884|1688|16816|16832|8816)(?:gemm|cudnn|fprop)",
+        TENSOR_CORES,
+        "the digits before gemm are a Tensor Core instruction's shape m, n, k",
+    ),
+    (r"_tf32f32_", TENSOR_CORES, "only Tensor Cores multiply TF32"),
+    (r"nvjet_", TENSOR_CORES, "nvjet are cuBLAS's Tensor Core kernels for Hopper and later"),
+    (r"warpgroupsize|wgmma|gmma", TENSOR_CORES, "a warp group drives Hopper's Tensor Cores"),
+    (r"tcgen05|umma", TENSOR_CORES, "it names Blackwell's Tensor Core instruction"),
+    (r"wmma|hmma|imma|qmma", TENSOR_CORES, "it names a warp-wide matrix instruction"),
+    # CUDA cores
+    (r"simt", CUDA_CORES, "CUTLASS calls its kernels without Tensor Cores simt"),
+    (r"ffma", CUDA_CORES, "it names FFMA, the CUDA cores' FP32 multiply-add"),
+    (
+        r"(?:kepler|maxwell|pascal|volta|turing|ampere)_[shd]gemm_",
+        CUDA_CORES,
+        "a generation and sgemm with no instruction's shape between: a CUDA core kernel",
+    ),
+    (r"(?:^|_)sgemm_largek|magma_[shd]gemm", CUDA_CORES, "a kernel older than Tensor Cores"),
+    (r"gemmSN_|gemmk1_|gemv", CUDA_CORES, "a kernel for thin matrices, written with FMAs"),
+)
+
+
+def decide(kernel: str) -> Decision:
+    """Tell the unit from one kernel's name."""
+    found = [(unit, reason) for rule, unit, reason in _RULES if re.search(rule, kernel)]
+    units = {unit for unit, _ in found}
+    if len(units) == 1:
+        return Decision(found[0][0], kernel, found[0][1])
+    why = "no rule knows this name" if not found else "the name fits rules of both units"
+    return Decision(None, kernel, why)
+
+
+def decide_all(kernels: dict[str, float]) -> Decision:
+    """Tell the unit of a product from all its kernels, given with the time each took.
+
+    The longest kernel with a known unit decides; helpers (a sum over slices, a fill, a copy)
+    are shorter and have none.
+    """
+    if not kernels:
+        raise UnitError("the profile saw no kernel: CUPTI, which torch.profiler needs, is missing")
+    ordered = sorted(kernels, key=kernels.get, reverse=True)
+    known = [d for d in map(decide, ordered) if d.unit is not None]
+    return known[0] if known else decide(ordered[0])
+
+
+def known_kernels() -> list[dict]:
+    """Kernels that profiles published by others show, one dictionary each.
+
+    ``generation`` is the GPU's, ``kind`` the product's format, ``unit`` what those who profiled
+    say, ``kernel`` the name.
+    """
+    text = resources.files("gpubook.matmul").joinpath("kernels.json").read_text("utf-8")
+    return json.loads(text)
+
+
+def prove(kind: Kind, kernels: dict[str, float]) -> Decision:
+    """Return the decision if it is the unit that ``kind`` claims; otherwise raise UnitError."""
+    decision = decide_all(kernels)
+    if decision.unit == kind.unit:
+        return decision
+    ran = decision.unit or "a unit that cannot be told"
+    hint = " (is TF32 on?)" if kind.name == "fp32" and decision.unit == TENSOR_CORES else ""
+    raise UnitError(
+        f"{kind.title} should run on {kind.unit} but ran on {ran}{hint}: "
+        f"kernel {decision.kernel}, {decision.reason}"
+    )
+
+
+def profile(run: Callable[[], object]) -> dict[str, float]:
+    """The CUDA kernels that ``run`` launched, each with its seconds on the GPU."""
+    import torch
+    from torch.autograd import DeviceType
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiler
+
+    torch.cuda.synchronize()
+    with profiler(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+        run()
+        torch.cuda.synchronize()
+    return {
+        event.key: event.self_device_time_total / 1e6
+        for event in seen.key_averages()
+        if event.device_type == DeviceType.CUDA and event.self_device_time_total > 0
+    }
+
+
+@contextlib.contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Allow or forbid TF32 for FP32 products on CUDA, and put the setting back afterwards."""
+    import torch
+
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "tf32" if allowed else "ieee"
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = before
+
+
+def settings() -> dict[str, str | None]:
+    """What decides about TF32 here: torch's switch and the environment that may override it.
+
+    NVIDIA's containers set TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1, which makes "tf32" the
+    switch's default there; NVIDIA_TF32_OVERRIDE=0 forbids TF32 in cuBLAS whatever torch says.
+    """
+    import torch
+
+    names = ("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "NVIDIA_TF32_OVERRIDE")
+    switch = torch.backends.cuda.matmul.fp32_precision
+    return {"torch.backends.cuda.matmul.fp32_precision": str(switch)} | {
+        name: os.environ.get(name) for name in names
+    }
