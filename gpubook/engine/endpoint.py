@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import socket
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -203,6 +204,24 @@ def _knock(endpoint: Endpoint) -> None:
             f"no Docker Engine answers at {where}: {error.strerror or error}; start it with "
             f"`sudo systemctl start docker`{_other_engine(path)}"
         ) from None
+
+
+def daemon_pid(endpoint: Endpoint | None = None) -> int | None:
+    """The process that listens at a Unix socket; ``None`` where that is not to be known.
+
+    Where systemd opened the socket for dockerd, this is systemd's pid, 1.
+    """
+    try:
+        path = (endpoint or resolve()).socket_path
+        if path is None:
+            return None
+        with socket.socket(socket.AF_UNIX) as knock:
+            knock.settimeout(_CONNECT_SECONDS)
+            knock.connect(str(path))
+            peer = knock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    except (OSError, EngineError):
+        return None
+    return struct.unpack("3i", peer)[0]
 
 
 def _user() -> str:

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 PROC = Path("/proc")
 
+SHIM = "containerd-shim-runc-v2"
+
 PROGRAMS = (
     "docker",
     "dockerd",
     "containerd",
-    "containerd-shim-runc-v2",
+    SHIM,
     "runc",
     "docker-init",
     "docker-proxy",
@@ -110,9 +112,10 @@ def _option(args: Sequence[str], *names: str) -> str:
     return ""
 
 
-def dockerd_of(processes: Sequence[dict]) -> dict | None:
-    """The first dockerd among the processes."""
-    return next((p for p in processes if _program(p) == "dockerd" and not p["defunct"]), None)
+def dockerd_of(processes: Sequence[dict], pid: int | None = None) -> dict | None:
+    """The dockerd with that pid, else the first: a machine can run two (one rootless, say)."""
+    found = [p for p in processes if _program(p) == "dockerd" and not p["defunct"]]
+    return next((p for p in found if p["pid"] == pid), found[0] if found else None)
 
 
 def chain_of(processes: Sequence[dict], container_id: str = "") -> dict:
@@ -142,12 +145,15 @@ def chain_of(processes: Sequence[dict], container_id: str = "") -> dict:
             "runc_running": False,
         }
     shim = shims[0]
-    containerd = _containerd_of(live, shim)
-    workload = next((p for p in live if p["ppid"] == shim["pid"]), None)
+    folder = _folder(_option(shim["args"], "-address", "--address"))
+    containerd = _containerd_of(live, {folder})
     by_pid = {p["pid"]: p for p in live}
     daemon = by_pid.get(containerd["ppid"]) if containerd else None
     if daemon is None or _program(daemon) != "dockerd":
-        daemon = dockerd_of(live)
+        daemons = [p for p in live if _program(p) == "dockerd"]
+        daemon = next((p for p in daemons if folder in _folders(p["args"])), None)
+        daemon = daemon or dockerd_of(live)
+    workload = next((p for p in live if p["ppid"] == shim["pid"] and _program(p) != "runc"), None)
     members = {"dockerd": daemon, "containerd": containerd, "shim": shim, "workload": workload}
     roles = {p["pid"]: role for role, p in members.items() if p is not None}
     links = [
@@ -167,22 +173,30 @@ def chain_of(processes: Sequence[dict], container_id: str = "") -> dict:
         "why": "",
         "container_id": _option(shim["args"], "-id", "--id"),
         "links": links,
-        "runc_running": any(_program(p) == "runc" for p in live),
+        "runc_running": any(_program(p) == "runc" and p["ppid"] == shim["pid"] for p in live),
     }
 
 
-def _containerd_of(processes: Sequence[dict], shim: dict) -> dict | None:
-    """The containerd that the shim reports to: by the folder of its socket where it can be told.
+def _containerd_of(processes: Sequence[dict], folders: set[str]) -> dict | None:
+    """The containerd whose socket or configuration is in one of the folders, else the first.
 
     A machine can run two: the system's service and one that dockerd started for itself.
     """
-    candidates = [p for p in processes if _program(p) == "containerd"]
-    folder = _folder(_option(shim["args"], "-address", "--address"))
-    for p in candidates:
-        files = [_option(p["args"], "--config", "-c"), _option(p["args"], "--address", "-a")]
-        if folder and folder in {_folder(f) for f in files}:
-            return p
-    return candidates[0] if candidates else None
+    found = [p for p in processes if _program(p) == "containerd" and not p["defunct"]]
+    return next((p for p in found if _home(p) in folders), found[0] if found else None)
+
+
+def _home(containerd: dict) -> str:
+    """The folder of a containerd's socket, as far as its command line tells."""
+    args = containerd["args"]
+    named = _option(args, "--address", "-a") or _option(args, "--config", "-c")
+    return _folder(named or "/run/containerd/containerd.sock")
+
+
+def _folders(args: Sequence[str]) -> set[str]:
+    """The folders of all the files that a command line names."""
+    values = (arg.rpartition("=")[2].removeprefix("unix://") for arg in args[1:])
+    return {_folder(value) for value in values} - {""}
 
 
 def _folder(path: str) -> str:
@@ -233,19 +247,25 @@ def locate_binaries(
     *,
     which: Callable[[str], str | None] = lambda name: None,
     exe: Callable[[int], str] = lambda pid: "",
+    daemon_pid: int | None = None,
 ) -> list[dict]:
     """Where each of the engine's programs is: ``[{"name", "path", "found_by"}]``.
 
     Looked up in turn: the binary of a running process (``exe`` of its pid, else its command
     line), dockerd's options, `docker info` (runtimes, init), and ``which`` (the PATH). ``path``
     is "" where none of them tells. The two callables ask this machine; a capture has neither.
+    ``daemon_pid`` says which dockerd is meant where two run.
     """
     named = {r["name"]: r["path"] for r in info["runtimes"]} | {"docker-init": info["init_binary"]}
-    daemon = dockerd_of(processes)
+    daemon = dockerd_of(processes, daemon_pid)
     proxy = _option(daemon["args"] if daemon else [], "--userland-proxy-path")
+    told = _folders(daemon["args"]) if daemon else set()
+    containerd = _containerd_of(processes, told | {_folder(info["containerd_address"])})
+    shim = next((p for p in processes if containerd and _reports_to(p, containerd)), None)
+    running = {"dockerd": daemon, "containerd": containerd, SHIM: shim}
     rows = []
     for name in PROGRAMS:
-        process = next((p for p in processes if _program(p) == name and not p["defunct"]), None)
+        process = running.get(name)
         said = (exe(process["pid"]) or process["args"][0]) if process else ""
         if process and said.startswith("/"):
             path, found_by = said, f"process {process['pid']}"
@@ -261,6 +281,12 @@ def locate_binaries(
             path, found_by = "", "unknown"
         rows.append({"name": name, "path": path, "found_by": found_by})
     return rows
+
+
+def _reports_to(process: dict, containerd: dict) -> bool:
+    """Whether the process is a shim of that containerd."""
+    address = _option(process["args"], "-address", "--address")
+    return _program(process) == SHIM and _folder(address) == _home(containerd)
 
 
 def executable(pid: int, proc: Path = PROC) -> str:
@@ -305,7 +331,6 @@ def parse_runc_command(args: Sequence[str]) -> dict:
     }
 
 
-_WATCHED = ("runc", "containerd-shim", "nvidia-c", "docker-")
 _FORKING = ("containerd", "dockerd")
 
 
@@ -320,15 +345,27 @@ def without_fork_copies(rows: Iterable[dict]) -> list[dict]:
     ]
 
 
-def watch(action: Callable[[], object], *, proc: Path = PROC, pause_s: float = 0.0005) -> dict:
+def related_to(about: str, rows: Iterable[dict]) -> set[int]:
+    """The pids whose command line contains ``about``, and all that these started."""
+    rows = list(rows)
+    pids = {row["pid"] for row in rows if any(about in arg for arg in row["args"])}
+    while grown := {row["pid"] for row in rows if row["ppid"] in pids} - pids:
+        pids |= grown
+    return pids
+
+
+def watch(
+    action: Callable[[], object], *, about: str, proc: Path = PROC, pause_s: float = 0.0005
+) -> dict:
     """Look at /proc again and again while ``action`` runs; report the short-lived processes.
 
     Returns ``{"seen": [{"pid", "ppid", "name", "label", "command", "first_s", "last_s"}],
     "duration_s", "samples"}``: times in seconds since the action began, one row for each name a
-    process had (runc's last act is to become the workload, under the same pid). Only processes
-    that began after ``action`` did and that are runc, a shim, a runtime or what these turned
-    into. A process that lives shorter than one round of looking (``duration_s / samples``) can
-    be missed.
+    process had (runc's last act is to become the workload, under the same pid). Kept are only
+    processes that began after ``action`` did, whose command line contains ``about`` (a
+    container's id), and what these started: a busy machine makes other containers meanwhile.
+    A process that lives shorter than one round of looking (``duration_s / samples``) can be
+    missed.
     """
     before = _pids(proc)
     rows: dict[tuple[int, str], dict] = {}
@@ -357,7 +394,7 @@ def watch(action: Callable[[], object], *, proc: Path = PROC, pause_s: float = 0
     finally:
         stop.set()
         looker.join()
-    kept = {pid for pid, name in rows if name.startswith(_WATCHED)}
+    kept = related_to(about, rows.values())
     seen = [
         {
             "pid": row["pid"],
@@ -404,7 +441,7 @@ def watch_life(container: Container, proc: Path = PROC) -> dict:
         container.wait(timeout=60)
 
     with answering("running a container"):
-        life = watch(live, proc=proc)
+        life = watch(live, about=container.id, proc=proc)
     runc = [
         parse_runc_command(row["command"].split())
         | {"pid": row["pid"], "seconds": row["last_s"] - row["first_s"]}

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpubook.engine.endpoint import UnexpectedAnswer, answering, using
+from gpubook.engine.endpoint import UnexpectedAnswer, answering, daemon_pid, using
 from gpubook.engine.processes import (
     dockerd_of,
     executable,
@@ -213,7 +213,7 @@ def daemon_config(path: Path | None = None) -> dict:
 
 
 def _config_path() -> Path:
-    daemon = dockerd_of(read_processes())
+    daemon = dockerd_of(read_processes(), daemon_pid())
     args = daemon["args"] if daemon else []
     for i, arg in enumerate(args):
         if arg == "--config-file" and i + 1 < len(args):
@@ -225,15 +225,15 @@ def _config_path() -> Path:
 
 def binaries(client: DockerClient | None = None) -> list[dict]:
     """Where the engine's programs are on this machine: see `processes.locate_binaries`."""
-    processes = read_processes()
-    daemon = dockerd_of(processes)
+    processes, pid = read_processes(), daemon_pid()
+    daemon = dockerd_of(processes, pid)
     search = [search_path(daemon["pid"])] if daemon else []
     search += [os.environ.get("PATH", ""), "/usr/sbin:/sbin:/usr/libexec/docker"]
 
     def which(name: str) -> str | None:
         return shutil.which(name, path=os.pathsep.join(filter(None, search)))
 
-    return locate_binaries(processes, info(client), which=which, exe=executable)
+    return locate_binaries(processes, info(client), which=which, exe=executable, daemon_pid=pid)
 
 
 def _object(value: object, what: str) -> dict:

@@ -122,7 +122,7 @@ def test_runc_comes_and_goes_and_its_last_stage_is_the_workload(client, image):
 @AS_ROOT
 def test_runcs_state_lives_exactly_as_long_as_the_container(client, image):
     with engine.created(image, "sleep 60", client=client) as made:
-        life = engine.watch(made.start)
+        life = engine.watch(made.start, about=made.id)
         commands = [row["command"] for row in life["seen"] if row["label"] == "runc create"]
         create = engine.parse_runc_command(commands[0].split())
         state = json.loads((Path(create["state_dir"]) / "state.json").read_text())

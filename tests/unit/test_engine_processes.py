@@ -97,6 +97,24 @@ def test_a_containerd_of_the_system_is_beside_dockerd_not_below_it():
     assert links["dockerd"]["pid"] == 11
 
 
+def test_of_two_engines_the_binaries_are_those_of_the_one_that_is_meant():
+    other = [
+        process(50, 1, "/srv/bin/dockerd --config-file /srv/own/daemon.json"),
+        process(51, 1, "/srv/bin/containerd --config /srv/own/containerd.toml"),
+    ]
+    info = {"runtimes": [], "init_binary": "", "containerd_address": ""}
+    for pid, expected in ((11, "/usr/bin/containerd"), (50, "/srv/bin/containerd")):
+        rows = engine.locate_binaries(TWO[:2] + other, info, daemon_pid=pid)
+        assert {row["name"]: row["path"] for row in rows}["containerd"] == expected
+
+
+def test_a_runc_that_makes_another_container_does_not_count():
+    busy = [*TWO, process(22, 20, f"runc create {A}")]
+    assert engine.chain_of(busy, A)["runc_running"] is True
+    assert engine.chain_of(busy, A)["links"][-1]["command"] == "python train.py"
+    assert engine.chain_of(busy, B)["runc_running"] is False
+
+
 def test_where_the_engines_processes_are_hidden_the_chain_says_so():
     chain = engine.chain_of([process(1, 0, "/sbin/init")], A)
     assert (chain["visible"], chain["links"]) == (False, [])
@@ -156,7 +174,7 @@ def test_binaries_on_the_h100_host_are_found_without_asking_this_machine():
 
 
 def test_a_running_process_binary_beats_its_command_line_and_the_path():
-    info = {"runtimes": [], "init_binary": ""}
+    info = {"runtimes": [], "init_binary": "", "containerd_address": ""}
     daemon = [process(5, 1, "/usr/bin/dockerd")]
     rows = engine.locate_binaries(
         daemon, info, which=lambda name: f"/path/{name}", exe=lambda pid: f"/exe/{pid}"
@@ -193,7 +211,7 @@ def test_a_short_lived_process_is_caught_in_the_act_and_seen_to_be_gone(tmp_path
     """A stand-in called runc lives 0.3 s: watch must see it, with its words and its time."""
     runc = tmp_path / "runc"
     shutil.copy(shutil.which("sleep"), runc)
-    life = engine.watch(lambda: subprocess.run([runc, "0.3"], check=True))
+    life = engine.watch(lambda: subprocess.run([runc, "0.3"], check=True), about=str(tmp_path))
     (seen,) = [row for row in life["seen"] if row["name"] == "runc"]
     assert seen["command"] == f"{runc} 0.3"
     assert seen["ppid"] == os.getpid()
@@ -202,11 +220,13 @@ def test_a_short_lived_process_is_caught_in_the_act_and_seen_to_be_gone(tmp_path
     assert not Path(f"/proc/{seen['pid']}").exists()
 
 
-def test_watch_leaves_out_what_ran_before_and_what_is_not_of_the_engine(tmp_path):
+def test_watch_leaves_out_what_ran_before_and_what_it_was_not_asked_about(tmp_path):
     runc = tmp_path / "runc"
     shutil.copy(shutil.which("sleep"), runc)
     with subprocess.Popen([runc, "30"]) as before:
-        life = engine.watch(lambda: subprocess.run(["sleep", "0.1"], check=True))
+        life = engine.watch(
+            lambda: subprocess.run(["sleep", "0.1"], check=True), about=str(tmp_path)
+        )
         before.kill()
     assert life["seen"] == []
     assert life["samples"] > 1
@@ -217,7 +237,18 @@ def test_watch_stops_looking_when_its_action_fails():
         raise engine.EngineStopped("gone")
 
     with pytest.raises(engine.EngineStopped):
-        engine.watch(fail)
+        engine.watch(fail, about="x")
+
+
+def test_what_a_related_process_started_is_related_and_a_neighbour_is_not():
+    rows = [
+        process(20, 1, f"containerd-shim-runc-v2 -id {A}"),
+        process(21, 20, "runc init"),
+        process(22, 21, "sleep 1"),
+        process(30, 1, f"containerd-shim-runc-v2 -id {B}"),
+        process(31, 30, "runc init"),
+    ]
+    assert processes.related_to(A, rows) == {20, 21, 22}
 
 
 def test_a_child_that_still_looks_like_its_parent_is_not_counted_twice():

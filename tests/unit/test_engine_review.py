@@ -135,6 +135,7 @@ def test_dockerds_command_line_says_which_configuration_it_reads(monkeypatch):
     args = ["/usr/bin/dockerd", "--config-file=/srv/d.json"]
     process = {"pid": 7, "ppid": 1, "name": "dockerd", "args": args, "defunct": False}
     monkeypatch.setattr(review, "read_processes", lambda: [process])
+    monkeypatch.setattr(review, "daemon_pid", lambda: None)
     assert engine.daemon_config()["path"] == "/srv/d.json"
 
 
