@@ -92,7 +92,8 @@ def _parameters_note(injected: dict, cells: list[dict]) -> dict:
         if _tagged(cell, "parameters"):
             defaults = _literals(_text(cell))
     lines = [
-        f"- `{name} = {value!r}`" + (f" (default: `{defaults[name]!r}`)" if name in defaults else "")
+        f"- `{name} = {value!r}`"
+        + (f" (default: `{defaults[name]!r}`)" if name in defaults else "")
         for name, value in _literals(_text(injected)).items()
     ]
     text = [":::{admonition} Parameters given to this run", ":class: attention gb-parameters", ""]

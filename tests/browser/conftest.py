@@ -1,0 +1,105 @@
+"""A real Chromium with the network cut, and the built book served from this machine."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Chromium's own calls home are off, and no name but the local address can be looked up.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Debian's Chromium, started once; skips where there is none."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    if executable is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def site(built_book: Path) -> Iterator[str]:
+    """The address of the built book, without a slash at its end."""
+    handler = functools.partial(_Quiet, directory=str(built_book))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Tab:
+    """A browser's page that keeps account of all that went wrong in it."""
+
+    def __init__(self, page, home: str) -> None:
+        self.page = page
+        self.problems: list[str] = []
+        self.requests = 0
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
+        page.on("requestfailed", lambda r: self.problems.append(f"failed: {r.url}"))
+        page.on("response", self._response)
+        page.on("request", lambda request: self._request(request, home))
+
+    def _console(self, message) -> None:
+        if message.type == "error":
+            self.problems.append(f"console: {message.text}")
+
+    def _response(self, response) -> None:
+        if response.status >= 400:
+            self.problems.append(f"{response.status}: {response.url}")
+
+    def _request(self, request, home: str) -> None:
+        self.requests += 1
+        if not request.url.startswith((home, "data:", "blob:")):
+            self.problems.append(f"external: {request.url}")
+
+    def open(self, url: str) -> None:
+        """Load a page and wait until its formulas and fonts are there."""
+        self.page.goto(url)
+        self.page.evaluate(
+            "async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }"
+        )
+
+
+@pytest.fixture
+def tab(chromium, site) -> Iterator[Tab]:
+    """A new tab for the served book, wide and light."""
+    context = chromium.new_context(
+        viewport={"width": 1440, "height": 900}, color_scheme="light", reduced_motion="reduce"
+    )
+    yield Tab(context.new_page(), site)
+    context.close()
+
+
+@pytest.fixture
+def disk_tab(chromium, built_book) -> Iterator[Tab]:
+    """A new tab for the book as it lies on the disk."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    yield Tab(context.new_page(), built_book.as_uri())
+    context.close()
