@@ -1,0 +1,365 @@
+"""The Container Device Interface: read a specification, check it, explain it, look it over.
+
+A CDI specification is a file that says what a container gets when it asks for ``kind=name``.
+Format and rules: https://github.com/cncf-tags/container-device-interface/blob/main/SPEC.md and
+the checks of its Go package ``pkg/cdi`` and ``pkg/parser``.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpubook.errors import BookError
+from gpubook.injection import classes
+from gpubook.injection.classify import CdiEdits
+from gpubook.injection.observation import DeviceNode, Observation
+
+
+class SpecError(BookError):
+    """A text that is not a CDI specification, with the first rule that it breaks."""
+
+
+VERSIONS = ("0.3.0", "0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.8.0", "1.0.0", "1.1.0")
+STAGES = (
+    "prestart",
+    "createRuntime",
+    "createContainer",
+    "startContainer",
+    "poststart",
+    "poststop",
+)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A device node to create. Numbers of -1 mean: taken from the host's node."""
+
+    path: str
+    host_path: str = ""
+    type: str = ""
+    major: int = -1
+    minor: int = -1
+    permissions: str = ""
+
+
+@dataclass(frozen=True)
+class BindMount:
+    """A file or folder of the host to mount."""
+
+    host: str
+    container: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A program that the runtime runs on the host's side at a stage of creating the container."""
+
+    stage: str
+    path: str
+    args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Edits:
+    """Changes to a container."""
+
+    env: tuple[str, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    mounts: tuple[BindMount, ...] = ()
+    hooks: tuple[Hook, ...] = ()
+
+    def __add__(self, other: Edits) -> Edits:
+        return Edits(
+            self.env + other.env,
+            self.nodes + other.nodes,
+            self.mounts + other.mounts,
+            self.hooks + other.hooks,
+        )
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A checked specification: ``kind`` is ``vendor/class``, ``common`` goes with every device."""
+
+    version: str
+    kind: str
+    devices: dict[str, Edits]
+    common: Edits = field(default_factory=Edits)
+
+    def edits(self, *names: str) -> Edits:
+        """All that a container gets for these devices. Raises SpecError for an unknown one."""
+        total = Edits()
+        for name in names:
+            if name not in self.devices:
+                known = ", ".join(self.devices)
+                raise SpecError(f"unresolvable CDI device {self.kind}={name}: there is {known}")
+            total += self.devices[name]
+        return total + self.common
+
+    def as_other(self, *names: str) -> CdiEdits:
+        """This specification for :func:`gpubook.injection.classify.classify`."""
+        edits = self.edits(*names)
+        return CdiEdits(
+            self.kind,
+            frozenset({n.path for n in edits.nodes} | {m.container for m in edits.mounts}),
+            frozenset(edits.env),
+            frozenset(h.path for h in edits.hooks),
+        )
+
+
+def _need(condition: object, message: str) -> None:
+    if not condition:
+        raise SpecError(message)
+
+
+def _text(where: str, data: dict, key: str, *, required: bool = False) -> str:
+    value = data.get(key, "")
+    _need(isinstance(value, str), f"{where}: {key} must be a text")
+    _need(value or not required, f"{where}: {key} is missing")
+    return value
+
+
+def _entries(where: str, data: dict, key: str) -> list:
+    value = data.get(key)
+    value = [] if value is None else value
+    _need(isinstance(value, list), f"{where}: {key} must be a list")
+    return value
+
+
+def _strings(where: str, data: dict, key: str) -> tuple[str, ...]:
+    values = _entries(where, data, key)
+    _need(all(isinstance(v, str) for v in values), f"{where}: {key} must be a list of texts")
+    return tuple(values)
+
+
+def _object(where: str, value: Any) -> dict:
+    _need(isinstance(value, dict), f"{where} must be an object with named fields")
+    return value
+
+
+def _device_number(where: str, data: dict, key: str, default: int) -> int:
+    value = data.get(key, default)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    _need(whole, f"{where}: {key} must be a whole number")
+    return value
+
+
+def _node(where: str, data: Any) -> Node:
+    data = _object(where, data)
+    node = Node(
+        path=_text(where, data, "path", required=True),
+        host_path=_text(where, data, "hostPath"),
+        type=_text(where, data, "type"),
+        major=_device_number(where, data, "major", -1),
+        minor=_device_number(where, data, "minor", 0 if "major" in data else -1),
+        permissions=_text(where, data, "permissions"),
+    )
+    _need(node.type in ("", "c", "b", "u", "p"), f"{where}: type {node.type!r} is none of c b u p")
+    rights = set(node.permissions) <= set("rwm")
+    _need(rights, f"{where}: permissions {node.permissions!r} hold more than r, w and m")
+    return node
+
+
+def _mount(where: str, data: Any) -> BindMount:
+    data = _object(where, data)
+    return BindMount(
+        host=_text(where, data, "hostPath", required=True),
+        container=_text(where, data, "containerPath", required=True),
+        options=_strings(where, data, "options"),
+    )
+
+
+def _hook(where: str, data: Any) -> Hook:
+    data = _object(where, data)
+    hook = Hook(
+        stage=_text(where, data, "hookName", required=True),
+        path=_text(where, data, "path", required=True),
+        args=_strings(where, data, "args"),
+    )
+    _need(hook.stage in STAGES, f"{where}: hookName {hook.stage!r} is none of {', '.join(STAGES)}")
+    return hook
+
+
+def _edits(where: str, data: Any) -> Edits:
+    data = _object(where, data)
+    env = _strings(where, data, "env")
+    for line in env:
+        _need(line.partition("=")[1] and line[0] != "=", f"{where}: env {line!r} is not NAME=VALUE")
+
+    def each(key: str, read: Any) -> tuple:
+        return tuple(
+            read(f"{where}.{key}[{n}]", item) for n, item in enumerate(_entries(where, data, key))
+        )
+
+    return Edits(env, each("deviceNodes", _node), each("mounts", _mount), each("hooks", _hook))
+
+
+_VENDOR = re.compile(r"[A-Za-z]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
+_CLASS = re.compile(r"[A-Za-z]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
+_DEVICE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.:-]*[A-Za-z0-9])?")
+
+
+def parse(text: str) -> Spec:
+    """Read and check a specification in YAML or JSON. Raises SpecError with the rule it breaks."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as problem:
+        first = str(problem).split("\n")[0]
+        raise SpecError(f"this is not YAML or JSON: {first}") from None
+    data = _object("the specification", data)
+    version, kind = _text("the specification", data, "cdiVersion"), _text("it", data, "kind")
+    _need(version in VERSIONS, f"cdiVersion {version!r} is none of {', '.join(VERSIONS)}")
+    vendor, slash, name = kind.partition("/")
+    good = slash and _VENDOR.fullmatch(vendor) and _CLASS.fullmatch(name)
+    _need(good, f"kind {kind!r} does not have the form vendor/class, e.g. example.com/lamp")
+    devices: dict[str, Edits] = {}
+    for number, item in enumerate(_entries("the specification", data, "devices")):
+        where = f"devices[{number}]"
+        item = _object(where, item)
+        device = _text(where, item, "name", required=True)
+        _need(_DEVICE.fullmatch(device), f"{where}: {device!r} is not a device name")
+        _need(device not in devices, f"{where}: the name {device!r} is there twice")
+        devices[device] = _edits(f"{where}.containerEdits", item.get("containerEdits") or {})
+    _need(devices, "the specification has no devices")
+    return Spec(version, kind, devices, _edits("containerEdits", data.get("containerEdits") or {}))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One edit, explained."""
+
+    edit: str  # env, device node, mount, hook
+    what: str
+    source: str
+    class_id: str
+    capability: str
+    purpose: str
+
+
+def explain(edits: Edits, *, own: bool = False) -> list[Line]:
+    """Each edit with its class and purpose. ``own``: it is the reader's specification, so what
+    the tables do not know is an edit of another vendor, not unknown."""
+    other = "cdi-edit" if own else classes.UNKNOWN
+    lines = []
+    for entry in edits.env:
+        purpose = classes.ENVIRONMENT.get(entry.partition("=")[0], "")
+        lines.append(Line("env", entry, "", "environment" if purpose else other, "", purpose))
+    for node in edits.nodes:
+        lines.append(_explain_path("device node", node.path, node.host_path or node.path, other))
+    for mount in edits.mounts:
+        lines.append(_explain_path("mount", mount.container, mount.host, other))
+    for hook in edits.hooks:
+        purpose = classes.known_hook(hook.path, hook.args)
+        what = next((a for a in hook.args if a in classes.HOOKS), " ".join(hook.args))
+        class_id = "hook" if purpose else other
+        lines.append(Line("hook", f"{hook.stage}: {what}", hook.path, class_id, "", purpose or ""))
+    return lines
+
+
+def _explain_path(edit: str, path: str, source: str, other: str) -> Line:
+    known = classes.known_path(path)
+    if known is None:
+        return Line(edit, path, source, other, "", "")
+    return Line(edit, path, source, known.class_id, known.capability, known.purpose)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in a specification that a reader should look at, and why."""
+
+    where: str
+    what: str
+    why: str
+
+
+_SENSITIVE = ("/", "/etc", "/root", "/home", "/proc", "/sys", "/var/run/docker.sock", "/boot")
+
+
+def review(edits: Edits) -> list[Finding]:
+    """What is unusual: whoever writes a specification decides what runs as root on the host."""
+    found = []
+    for hook in edits.hooks:
+        if classes.known_hook(hook.path, hook.args) is None:
+            found.append(
+                Finding(
+                    f"hook {hook.path}",
+                    "is not one of NVIDIA's hooks",
+                    "a hook runs on the host's side, normally as root",
+                )
+            )
+        for text in (hook.path, *hook.args):
+            found += _traversal(f"hook {posixpath.basename(hook.path)}", text)
+    for mount in edits.mounts:
+        for text in (mount.host, mount.container):
+            found += _traversal(f"mount {mount.container}", text)
+        host = posixpath.normpath(mount.host)
+        if host in _SENSITIVE or host == "/run/docker.sock":
+            found.append(
+                Finding(f"mount {mount.container}", f"shows {host} of the host", "gives it away")
+            )
+        if "ro" not in mount.options:
+            found.append(
+                Finding(
+                    f"mount {mount.container}",
+                    "can be written to",
+                    "the container may change a file of the host",
+                )
+            )
+    for node in edits.nodes:
+        for text in (node.path, node.host_path):
+            found += _traversal(f"device node {node.path}", text)
+        if node.type == "b":
+            found.append(
+                Finding(f"device node {node.path}", "is a block device", "a disk of the host")
+            )
+    return found
+
+
+def _traversal(where: str, text: str) -> list[Finding]:
+    # A link's own text may climb ("../libnvidia-allocator.so.1::/usr/.../gbm/x.so"): what counts
+    # is where the link is made and whether its target, seen from there, stays below that folder's
+    # tree. Everything else must not climb at all.
+    target, arrow, link = text.partition("::")
+    if arrow and link.startswith("/") and ".." not in link.split("/"):
+        if not target.startswith("/"):
+            top = "/" + link.split("/")[1]
+            end = posixpath.normpath(posixpath.join(posixpath.dirname(link), target))
+            climbs = not end.startswith(top + "/")
+        else:
+            climbs = ".." in target.split("/")
+    else:
+        climbs = ".." in text.split("/")
+    if not climbs:
+        return []
+    return [Finding(where, f"climbs out with '..': {text}", "may end outside the named folder")]
+
+
+def missing(edits: Edits, seen: Observation) -> list[str]:
+    """Edits of a specification that a container does not show. Empty: it got all of them."""
+    mounts = {m.target for m in seen.mounts}
+    nodes = {d.path: d for d in seen.devices}
+    lost = [f"mount {m.container}" for m in edits.mounts if m.container not in mounts]
+    lost += [f"device node {n.path}" for n in edits.nodes if not _same_node(n, nodes.get(n.path))]
+    have = {f"{name}={value}" for name, value in seen.env.items()}
+    lost += [f"env {line}" for line in edits.env if line not in have]
+    if seen.oci:
+        hooks = {(h.stage, h.path, h.args) for h in seen.oci.hooks}
+        lost += [
+            f"hook {h.path} {' '.join(h.args[1:2])}"
+            for h in edits.hooks
+            if (h.stage, h.path, h.args) not in hooks
+        ]
+    return lost
+
+
+def _same_node(wanted: Node, got: DeviceNode | None) -> bool:
+    if got is None:
+        return False
+    numbers = (wanted.major, wanted.minor)
+    return wanted.major < 0 or numbers == (got.major, got.minor)
