@@ -18,7 +18,9 @@ from gpubook.errors import BookError
 from gpubook.matmul import products, timing
 from gpubook.matmul.kinds import KINDS
 
-_REPEATS = 5
+_REPEATS = 3
+_SECONDS = 0.5
+_SLOW_N = 256
 
 WRONG = {
     "first run": "no warm-up: it counts loading the library, starting threads, first use of memory",
@@ -60,12 +62,16 @@ def _on_cpu(n: int, kind_name: str) -> dict[str, float]:
     kind = KINDS[kind_name]
     made = products.operands(kind, n, "cpu")
     ways = {"first run": _clock(made.multiply)}
-    ways["right"] = timing.time_cpu(made.multiply, threads=products.threads(), seconds=1).median
+    ways["right"] = timing.time_cpu(
+        made.multiply, threads=products.threads(), seconds=_SECONDS
+    ).median
     ways["making the data included"] = _median(lambda: products.operands(kind, n, "cpu").multiply())
     if products.threads() > 1:
         ways["one thread"] = timing.time_cpu(made.multiply, threads=1, seconds=0.2).median
     nothing = products.operands(kind, n, "cpu", zeros=True)
-    ways["zeros"] = timing.time_cpu(nothing.multiply, threads=products.threads(), seconds=1).median
+    ways["zeros"] = timing.time_cpu(
+        nothing.multiply, threads=products.threads(), seconds=_SECONDS
+    ).median
     return ways
 
 
@@ -105,7 +111,7 @@ def _slow_format(n: int) -> dict | None:
     """FP16 beside FP32 on a CPU that has no FP16 arithmetic, at a size that is over soon."""
     if "fp16" in [kind.name for kind in products.device_kinds("cpu")]:
         return None
-    size = min(n, products.SLOW_N)
+    size = min(n, _SLOW_N)
     taken = {
         name: timing.time_cpu(
             products.operands(KINDS[name], size, "cpu").multiply,

@@ -299,3 +299,10 @@ def _one_line_for_memory(kind: Kind) -> Iterator[None]:
 def unit_of(row: dict) -> str:
     """The unit that multiplied, as a table names it: ``"CPU"`` or what the proof found."""
     return row["unit"]["unit"] if row["unit"] else "CPU"
+
+
+def flat(row: dict) -> dict:
+    """A row with its nested parts as columns of a table: format, unit, kernel, clock, power."""
+    state = row["state"] or {}
+    kernel = row["unit"] or {"kernel": None, "reason": None}
+    return row | state | kernel | {"kind": KINDS[row["kind"]].title, "unit": unit_of(row)}

@@ -33,13 +33,12 @@ def bandwidth(device: str, *, seconds: float = 0.5) -> dict:
         taken = timing.time_cpu(
             lambda: target.copy_(source), threads=products.threads(), seconds=seconds
         )
-    best = min(taken.seconds)
     return {
         "device": device,
         "array_bytes": size,
         "moved_bytes": 2 * size,
-        "best_seconds": best,
-        "bytes_per_second": 2 * size / best,
+        "best_seconds": taken.best,
+        "bytes_per_second": 2 * size / taken.best,
         "method": taken.method,
     }
 
@@ -54,7 +53,7 @@ def ridge(*, peak_tflops: float, bytes_per_second: float) -> float:
     return peak_tflops * 1e12 / bytes_per_second
 
 
-def sizes(largest: int, *, smallest: int = 64) -> list[int]:
+def sizes(largest: int, *, smallest: int = 32) -> list[int]:
     """Powers of two from the smallest size, and the largest."""
     found = []
     n = smallest
@@ -67,8 +66,9 @@ def sizes(largest: int, *, smallest: int = 64) -> list[int]:
 def sweep(device: str, kind: Kind, largest: int, *, seconds: float = 0.15) -> list[dict]:
     """The same product at sizes from launch-bound to compute-bound.
 
-    Only the time is taken here; `products.measure` checks and proves. The L2 cache is
-    overwritten on a GPU; a CPU's caches stay as the run before left them.
+    Only the time is taken here; `products.measure` checks and proves. The rate is that of the
+    best run, as for the copy that the roof comes from: a roof says what is possible. The L2
+    cache is overwritten on a GPU; a CPU's caches stay as the run before left them.
     """
     import torch
 
@@ -83,7 +83,7 @@ def sweep(device: str, kind: Kind, largest: int, *, seconds: float = 0.15) -> li
             else:
                 taken = timing.time_cpu(made.multiply, threads=products.threads(), seconds=seconds)
             row = {"device": device, "kind": kind.name, "n": n} | taken.record()
-            row["tflops"] = kinds.flops(n) / taken.median / 1e12
+            row["tflops"] = kinds.flops(n) / taken.best / 1e12
             row["intensity"] = kinds.intensity(kind, n)
             rows.append(row)
     return rows
@@ -107,7 +107,7 @@ def bound(row: dict, *, launch_seconds: float, peak_tflops: float, bytes_per_sec
 
 def explain(rows: Sequence[dict], *, peak_tflops: float, bytes_per_second: float) -> list[dict]:
     """The rows of a sweep with the roof at their intensity, the share of it, and their bound."""
-    launch = min(row["seconds"] for row in rows)
+    launch = min(row["best_seconds"] for row in rows)
     told = []
     for row in rows:
         roof = attainable(

@@ -35,6 +35,11 @@ class Timing:
         """Median in seconds."""
         return statistics.median(self.seconds)
 
+    @property
+    def best(self) -> float:
+        """The shortest run in seconds: what the machine can do when nothing disturbs it."""
+        return min(self.seconds)
+
     def quantile(self, q: float) -> float:
         """The q-quantile (0 to 1) in seconds, interpolated linearly between runs."""
         ordered = sorted(self.seconds)
@@ -52,6 +57,7 @@ class Timing:
         """The timing as evidence holds it: seconds, runs, method."""
         return {
             "seconds": self.median,
+            "best_seconds": self.best,
             "p20_seconds": self.quantile(0.2),
             "p80_seconds": self.quantile(0.8),
             "spread": self.spread,
@@ -129,8 +135,7 @@ def time_cpu(run: Callable[[], object], *, threads: int, seconds: float = 0.5) -
     from torch.utils import benchmark
 
     timer = benchmark.Timer(stmt="run()", globals={"run": run}, num_threads=threads)
-    timer.timeit(1)  # itself preceded by the timer's own warm-up runs
-    measured = timer.blocked_autorange(min_run_time=seconds)
+    measured = timer.blocked_autorange(min_run_time=seconds)  # sizes its blocks first: a warm-up
     return Timing(
         tuple(measured.times),
         f"torch.utils.benchmark, {threads} threads, {len(measured.times)} runs",
