@@ -1,0 +1,254 @@
+"""The commands ``spam_classify`` (train) and ``spam_predict`` (use)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from gpubook.errors import BookError, UsageError
+
+DEFAULT_FOLDER = "bert_spam_classifier"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        raise UsageError(f"{message}\n{self.format_usage().rstrip()}")
+
+
+def _main(command: Callable[[Sequence[str]], int], argv: Sequence[str] | None, name: str) -> int:
+    try:
+        return command(sys.argv[1:] if argv is None else argv)
+    except BookError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader (head, say) has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
+        return 130
+
+
+def classify(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``spam_classify``. Returns the exit code."""
+    return _main(_classify, argv, "spam_classify")
+
+
+def predict(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``spam_predict``. Returns the exit code."""
+    return _main(_predict, argv, "spam_predict")
+
+
+def _number(kind: type, low: float, high: float = float("inf")) -> Callable[[str], float]:
+    def parse(text: str):
+        value = kind(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
+        return value
+
+    parse.__name__ = "number" if kind is float else "whole number"
+    return parse
+
+
+def _classify_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="spam_classify",
+        description="Fine-tune a BERT on the SMS Spam Collection and save it with its scores.",
+    )
+    whole, share = _number(int, 1), _number(float, 0.0, 1.0)
+    parser.add_argument("--data", type=Path, metavar="FILE", help="the collection (fetched)")
+    parser.add_argument(
+        "--model", metavar="FOLDER|NAME",
+        help="the BERT to start from: a folder, or a name such as google-bert/bert-base-uncased "
+        "(the small one)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output", type=Path, default=Path(DEFAULT_FOLDER), metavar="FOLDER",
+        help="where the result goes (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--epochs", type=whole, default=3, metavar="N", help="(%(default)s)")
+    parser.add_argument("--batch-size", type=whole, default=32, metavar="N", help="(%(default)s)")
+    parser.add_argument(
+        "--learning-rate", type=_number(float, 0.0, 1.0), metavar="RATE", help="(by the model)"
+    )
+    parser.add_argument("--dropout", type=share, default=0.0, metavar="SHARE", help="(%(default)s)")
+    parser.add_argument(
+        "--seed", type=_number(int, 0), default=0, metavar="N", help="(%(default)s)"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument(
+        "--save-seconds", type=_number(float, 0.0), default=60.0, metavar="S",
+        help="the longest between two checkpoints (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="the scores as JSON")
+    return parser
+
+
+def _classify(argv: Sequence[str]) -> int:
+    args = _classify_parser().parse_args(argv)
+    from gpubook.spam import checkpoint
+
+    checkpoint.refuse_foreign_folder(args.output)  # before the seconds that torch takes to load
+
+    def log(line: str) -> None:
+        print(line, file=sys.stderr if args.json else sys.stdout, flush=True)
+
+    from gpubook import machine
+    from gpubook.spam import data, train
+    from gpubook.spam.distributed import join_world
+    from gpubook.spam.model import choose_backend
+
+    world = join_world()
+    if not world.first:
+        log = _silent
+    backend = choose_backend(args.device, args.precision)
+    everything, left, split = data.prepare(args.data, seed=args.seed, progress=log)
+    log(
+        f"{len(everything)} messages, {everything.spam} spam; {len(left)} without copies: "
+        f"{len(split.train)} to train, {len(split.validation)} to validate, {len(split.test)} "
+        f"to test. {world.size} process(es), {backend.device}, {backend.precision}"
+    )
+    rate = {} if args.learning_rate is None else {"learning_rate": args.learning_rate}
+    recipe = train.Recipe(
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        dropout=args.dropout,
+        seed=args.seed,
+        **rate,
+    )
+    asked = _stop_on_signal()
+    trained = train.train(
+        split,
+        args.output,
+        model=args.model,
+        recipe=recipe,
+        backend=backend,
+        resume=args.resume,
+        save_seconds=args.save_seconds,
+        world=world,
+        stop=lambda: bool(asked),
+        log=log,
+        provenance={"machine": machine.probe().describe()},
+    )
+    if world.first:
+        _print_scores(trained.metrics, as_json=args.json)
+    return 0
+
+
+def _silent(_line: str) -> None:
+    pass
+
+
+def _stop_on_signal() -> list[int]:
+    """Ctrl-C and `docker stop` end the training after a checkpoint, not in the middle of a step.
+
+    The second signal ends it at once.
+    """
+    asked: list[int] = []
+
+    def handle(number: int, _frame) -> None:
+        asked.append(number)
+        signal.signal(number, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+    return asked
+
+
+def _print_scores(result: dict, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result))
+        return
+    test = result["test_at_threshold"]
+    low, high = test["f1_interval"]
+    print(
+        f"test: accuracy {test['accuracy']:.4f}, spam F1 {test['f1']:.4f} (95 % interval "
+        f"{low:.3f} to {high:.3f}), precision {test['precision']:.4f}, recall "
+        f"{test['recall']:.4f}, PR-AUC {test['pr_auc']:.4f}\n"
+        f"{test['false_spam']} ham called spam, {test['missed_spam']} spam missed, of "
+        f"{test['messages']} messages; threshold {result['threshold']:.3f}; "
+        f"{result['messages_per_second']:.0f} messages/s in training"
+    )
+
+
+def _predict_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="spam_predict",
+        description="Label messages as ham or spam. Messages come from the command line, a file, "
+        "or standard input, one a line.",
+    )
+    parser.add_argument("message", nargs="*", help="each in quotes; - reads standard input")
+    parser.add_argument("--file", metavar="FILE", help="messages one a line (- standard input)")
+    parser.add_argument(
+        "--model", type=Path, default=Path(DEFAULT_FOLDER), metavar="FOLDER",
+        help="what spam_classify wrote (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threshold", type=_number(float, 0.0, 1.0), metavar="P",
+        help="call it spam from this probability on (chosen in training)",
+    )  # fmt: skip
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    return parser
+
+
+def _predict(argv: Sequence[str]) -> int:
+    parser = _predict_parser()
+    args = parser.parse_args(argv)
+    messages = _messages(args, parser)
+    from gpubook.spam.predict import Classifier
+
+    classifier = Classifier.load(args.model, device=args.device, threshold=args.threshold)
+    for found in classifier.predict(messages):
+        if args.json:
+            print(json.dumps(asdict(found), ensure_ascii=False))
+        elif found.label is None:
+            print("-\t-\t(empty line)")
+        else:
+            note = f"  [{found.note}]" if found.note else ""
+            print(f"{found.label}\t{found.spam_probability:.4f}\t{_one_line(found.text)}{note}")
+    return 0
+
+
+def _messages(args: argparse.Namespace, parser: argparse.ArgumentParser) -> list[str]:
+    """What to label. Raises UsageError with the usage when there is nothing."""
+    # Bytes that are not UTF-8 arrive in arguments as lone surrogates, which nothing can encode.
+    given = [text.encode("utf-8", "surrogateescape") for text in args.message]
+    messages = [raw.decode("utf-8", "replace") for raw in given if raw != b"-"]
+    source = args.file or ("-" if "-" in args.message else None)
+    if source is None and not messages and not sys.stdin.isatty():
+        source = "-"
+    if source is not None:
+        messages += lines(_read(source))
+    if not any(text.strip() for text in messages):
+        parser.error("no message: give one in quotes, --file FILE, or lines on standard input")
+    return messages
+
+
+def _read(source: str) -> bytes:
+    if source == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise UsageError(f"--file {source}: {error.strerror}") from error
+
+
+def lines(raw: bytes) -> list[str]:
+    """Lines of text from bytes; what is not UTF-8 becomes U+FFFD. Only newlines end a line."""
+    text = raw.decode("utf-8-sig", errors="replace")
+    parts = text.replace("\r\n", "\n").split("\n")
+    return parts[:-1] if parts[-1] == "" else parts
+
+
+def _one_line(text: str) -> str:
+    """A message as one line without control characters, which could rewrite the terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -1,0 +1,173 @@
+"""What the machine does while a program runs: sampled in a thread, drawn under the loss.
+
+On a GPU the driver answers through NVML, the library behind ``nvidia-smi``; elsewhere the
+processor and memory are read through psutil. Sampling twice a second costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+UNITS = {
+    "gpu_percent": "GPU utilisation (%)",
+    "gpu_memory_bytes": "GPU memory (GiB)",
+    "power_watts": "power (W)",
+    "power_limit_watts": "power limit (W)",
+    "temperature_celsius": "temperature (°C)",
+    "sm_clock_mhz": "SM clock (MHz)",
+    "cpu_percent": "CPU utilisation (%)",
+    "process_percent": "this process (% of one core)",
+    "memory_bytes": "this process's memory (GiB)",
+}
+GIB = 2**30
+
+
+class Sampler:
+    """Samples the machine from ``with`` to its end.
+
+    ``samples`` is a list of dictionaries: ``seconds`` since the start, then keys of
+    :data:`UNITS`. Percentages are means since the previous sample; on several cores
+    ``process_percent`` can pass 100. A GPU that does not report a value gets ``None``.
+    """
+
+    def __init__(self, *, interval: float = 0.5, gpu: int | None = None) -> None:
+        """``interval`` in seconds; ``gpu`` is an index of NVML, None for the processor only."""
+        self.interval, self.gpu = interval, gpu
+        self.samples: list[dict[str, Any]] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="telemetry")
+
+    def __enter__(self) -> Sampler:
+        import psutil
+
+        self._process = psutil.Process()
+        psutil.cpu_percent()  # the first reading has nothing to compare with
+        self._process.cpu_percent()
+        self._nvml = _Nvml(self.gpu) if self.gpu is not None else None
+        self._start = time.perf_counter()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self.samples.append(self._sample())  # so that a short run has a sample, too
+        if self._nvml:
+            self._nvml.close()
+
+    def _watch(self) -> None:
+        while not self._over.wait(self.interval):
+            self.samples.append(self._sample())
+
+    def _sample(self) -> dict[str, Any]:
+        import psutil
+
+        sample: dict[str, Any] = {
+            "seconds": time.perf_counter() - self._start,
+            "cpu_percent": psutil.cpu_percent(),
+            "process_percent": self._process.cpu_percent(),
+            "memory_bytes": self._process.memory_info().rss,
+        }
+        return sample | (self._nvml.read() if self._nvml else {})
+
+
+class _Nvml:
+    def __init__(self, index: int) -> None:
+        import pynvml
+
+        self._nvml = pynvml
+        pynvml.nvmlInit()
+        self._handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+
+    def read(self) -> dict[str, float | None]:
+        nvml, handle = self._nvml, self._handle
+        return {
+            "gpu_percent": self._ask(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
+            "gpu_memory_bytes": self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle).used),
+            "power_watts": self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+            "power_limit_watts": self._ask(
+                lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
+            ),
+            "temperature_celsius": self._ask(
+                lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
+            ),
+            "sm_clock_mhz": self._ask(
+                lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)
+            ),
+        }
+
+    def _ask(self, question) -> float | None:
+        """One value; None where this GPU or container does not report it."""
+        try:
+            return question()
+        except self._nvml.NVMLError:
+            return None
+
+    def close(self) -> None:
+        self._nvml.nvmlShutdown()
+
+
+def summary(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and highest of each quantity: rows with ``quantity``, ``mean``, ``highest``."""
+    rows = []
+    for key, name in UNITS.items():
+        values = [s[key] for s in samples if s.get(key) is not None]
+        if values:
+            scale = GIB if key.endswith("_bytes") else 1
+            rows.append(
+                {
+                    "quantity": name,
+                    "mean": sum(values) / len(values) / scale,
+                    "highest": max(values) / scale,
+                }
+            )
+    return rows
+
+
+def draw(
+    losses: Sequence[Sequence[float]],
+    samples: Sequence[Mapping[str, Any]],
+    *,
+    keys: Sequence[str] | None = None,
+):
+    """The loss over time, and under it the machine: a matplotlib Figure.
+
+    ``losses`` are (seconds, loss) pairs. ``keys`` of :data:`UNITS` choose what is drawn; by
+    default GPU utilisation, power and temperature, or the processor and memory.
+    """
+    from matplotlib import pyplot
+
+    if keys is None:
+        on_gpu = any(s.get("gpu_percent") is not None for s in samples)
+        gpu = ("gpu_percent", "power_watts", "temperature_celsius")
+        keys = gpu if on_gpu else ("process_percent", "memory_bytes")
+    figure, axes = pyplot.subplots(
+        1 + len(keys), 1, figsize=(7, 2.2 + 1.3 * len(keys)), sharex=True, layout="constrained"
+    )
+    blue, green, orange = "#1f77b4", "#2a9d4a", "#d1701e"
+    axes[0].plot(*zip(*losses, strict=True), color=blue, linewidth=0.6, alpha=0.5)
+    axes[0].plot(*zip(*_smooth(losses), strict=True), color=blue, linewidth=1.6)
+    axes[0].set_yscale("log")
+    axes[0].set_ylabel("loss")
+    for axis, key, colour in zip(
+        axes[1:], keys, (green, orange, blue, green, orange, blue), strict=False
+    ):
+        points = [(s["seconds"], s[key]) for s in samples if s.get(key) is not None]
+        scale = GIB if key.endswith("_bytes") else 1
+        axis.plot([t for t, _ in points], [v / scale for _, v in points], color=colour)
+        axis.set_ylim(bottom=0)
+        axis.set_ylabel(UNITS[key].replace(" (", "\n("), fontsize="small")
+    axes[-1].set_xlabel("seconds")
+    return figure
+
+
+def _smooth(pairs: Sequence[Sequence[float]], window: int = 15) -> list[tuple[float, float]]:
+    """Running mean of the last ``window`` values."""
+    out = []
+    for i, (seconds, _) in enumerate(pairs):
+        recent = [loss for _, loss in pairs[max(0, i - window + 1) : i + 1]]
+        out.append((seconds, sum(recent) / len(recent)))
+    return out
