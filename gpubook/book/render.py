@@ -76,6 +76,7 @@ def _sphinx(root: Path, executed: Path, stage: Path, *, log: Path) -> None:
 
 def first_problems(account: str) -> str:
     """The first lines of Sphinx's account that name a problem, as one text."""
+    account = re.sub(r"(\w+ error):\n", r"\1: ", account)  # Sphinx puts these on two lines
     lines = [line.strip() for line in account.split("\n") if line.strip()]
     named = [line for line in lines if _PROBLEM.search(line)] or lines[-1:]
     named = list(dict.fromkeys(named))

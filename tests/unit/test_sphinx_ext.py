@@ -1,0 +1,215 @@
+"""The book's Sphinx extension and the rendering."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from sphinx.errors import ExtensionError
+
+from gpubook.book import sphinx_ext
+from gpubook.book.render import RenderError, first_problems, render
+
+PROVENANCE = {
+    "machine": {
+        "name": "here",
+        "cpu": "A processor",
+        "cores": 2,
+        "memory_bytes": 2**33,
+        "gpus": [],
+        "os": "Linux",
+        "kernel": "6.1",
+        "container": False,
+    },
+    "software": {"python": "3.11.7", "torch": "2.13.0", "docker": None},
+    "date": "2026-11-23T10:46:39Z",
+    "source": None,
+    "stub": False,
+}
+
+
+def _result(notebook: str, *items: tuple[str, str, str], **more: object) -> dict:
+    evidences = []
+    for mode, name, machine in items:
+        provenance = PROVENANCE | {"machine": PROVENANCE["machine"] | {"name": machine}}
+        record = {"name": name, "provenance": provenance, "data": {}}
+        why = None if mode == "live" else "no Docker Engine"
+        evidences.append({"mode": mode, "why": why, "record": record})
+    result = {"notebook": notebook, "started": 0.0, "finished": 2.5, "parameters": {}}
+    return result | {"evidences": evidences} | more
+
+
+def _notebook(*, injected: str | None = None, text: str = "print(N)") -> str:
+    cells = [
+        new_markdown_cell("# A page"),
+        new_code_cell('N = 3  # a number\nREQUIRE = ""', metadata={"tags": ["parameters"]}),
+    ]
+    if injected is not None:
+        tags = {"tags": ["injected-parameters"]}
+        cells.append(new_code_cell(f"# Parameters\n{injected}\n", metadata=tags))
+    cells.append(new_code_cell(text))
+    return nbformat.writes(
+        new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
+    )
+
+
+# The executed notebook in the source's place
+
+
+def test_the_executed_notebook_takes_the_place_of_the_source(tmp_path):
+    executed = tmp_path / "04-x.ipynb"
+    ran = nbformat.reads(_notebook(), as_version=4)
+    ran.cells[-1].outputs = [nbformat.v4.new_output("stream", text="3\n")]
+    nbformat.write(ran, executed)
+    shown = json.loads(sphinx_ext.executed_source(_notebook(), executed))
+    assert shown["cells"][-1]["outputs"][0]["text"] in ("3\n", ["3\n"])
+
+
+def test_a_notebook_that_was_not_executed_is_an_error_that_says_what_to_run(tmp_path):
+    with pytest.raises(ExtensionError, match=r"04-x has no executed .* run `gpubook run 04-x`"):
+        sphinx_ext.executed_source(_notebook(), tmp_path / "04-x.ipynb")
+
+
+def test_a_notebook_changed_since_it_was_executed_is_an_error(tmp_path):
+    executed = tmp_path / "04-x.ipynb"
+    executed.write_text(_notebook(), encoding="utf-8")
+    with pytest.raises(ExtensionError, match="04-x has changed since it was executed"):
+        sphinx_ext.executed_source(_notebook(text="print(N + 1)"), executed)
+
+
+def test_injected_parameters_are_told_to_the_reader_with_their_defaults(tmp_path):
+    executed = tmp_path / "04-x.ipynb"
+    executed.write_text(_notebook(injected="N = 7"), encoding="utf-8")
+    cells = json.loads(sphinx_ext.executed_source(_notebook(), executed))["cells"]
+    at = next(i for i, cell in enumerate(cells) if sphinx_ext.INJECTED in str(cell["metadata"]))
+    note = cells[at - 1]
+    assert note["cell_type"] == "markdown"
+    assert "`N = 7` (default: `3`)" in note["source"]
+    assert "REQUIRE" not in note["source"], "it was not injected"
+
+
+def test_without_injected_parameters_there_is_no_note(tmp_path):
+    executed = tmp_path / "04-x.ipynb"
+    executed.write_text(_notebook(), encoding="utf-8")
+    assert "gb-parameters" not in sphinx_ext.executed_source(_notebook(), executed)
+
+
+# The status page
+
+
+def test_the_notebooks_table_counts_what_is_live_and_names_where_the_rest_was_recorded():
+    items = [("live", "a", "here"), ("recorded", "b", "h100"), ("recorded", "c", "h100")]
+    (row,) = sphinx_ext.notebook_rows([_result("01-x", *items, parameters={"N": 512})])
+    assert (row["live"], row["recorded"], row["machines"]) == (1, 2, "h100")
+    assert row["seconds"] == 2.5
+    assert row["parameters"] == "N=512"
+
+
+def test_the_evidence_table_says_why_something_is_not_live():
+    rows = sphinx_ext.evidence_rows(
+        [_result("01-x", ("live", "a", "here"), ("recorded", "b", "h"))]
+    )
+    assert [(row["mode"], row["why"]) for row in rows] == [
+        ("live", "–"),
+        ("recorded", "no Docker Engine"),
+    ]
+
+
+def test_the_machine_is_that_of_live_evidence_never_of_a_recording():
+    rows = sphinx_ext.machine_rows([_result("01-x", ("recorded", "b", "h100"))])
+    assert "every result of this build is a recording" in rows[-1]["here"]
+    rows = sphinx_ext.machine_rows([_result("01-x", ("live", "a", "here"))])
+    shown = {row["what"]: row["here"] for row in rows}
+    assert shown["Processor"] == "A processor, 2 cores"
+    assert shown["Memory"] == "8.0 GiB"
+    assert shown["Docker Engine"] == "none"
+
+
+# Figures and drawings
+
+
+def test_a_figure_is_found_by_its_path_in_a_recording():
+    record = {"data": {"rows": [{"seconds": 3.5}, {"seconds": 4.5}]}}
+    assert sphinx_ext.figure_of(record, "rows.1.seconds") == 4.5
+
+
+@pytest.mark.parametrize("path", ["rows.2.seconds", "rows.x", "lines", "rows.0.seconds.more"])
+def test_a_path_that_leads_nowhere_is_an_error(path):
+    with pytest.raises(KeyError):
+        sphinx_ext.figure_of({"data": {"rows": [{"seconds": 3.5}]}}, path)
+
+
+def test_a_drawing_has_its_text_and_ids_of_its_own():
+    svg = '<?xml version="1.0"?><svg><!-- note --><g id="a"/><path marker-end="url(#a)"/></svg>'
+    markup = sphinx_ext.inline_svg(svg, name="chain", alt='from "a" to <b>')
+    assert 'aria-label="from &quot;a&quot; to &lt;b&gt;"' in markup
+    assert 'id="chain-a"' in markup
+    assert "url(#chain-a)" in markup
+    assert "note" not in markup
+
+
+# Rendering
+
+
+CONFIG = """
+title: Small
+only_build_toc_files: true
+execute: {execute_notebooks: "off"}
+latex: {use_jupyterbook_latex: false}
+sphinx:
+  recursive_update: true
+  config:
+    extensions: [myst_nb, jupyter_book, sphinx_comments, sphinx_external_toc,
+                 sphinx_book_theme, gpubook.book.sphinx_ext]
+    html_theme_options: {navbar_persistent: []}
+"""
+
+
+@pytest.fixture
+def small_book(tmp_path) -> Path:
+    root = tmp_path / "book root"
+    (root / "book").mkdir(parents=True)
+    (root / "_config.yml").write_text(CONFIG, encoding="utf-8")
+    toc = "format: jb-book\nroot: book/intro\nchapters: [{file: notebooks/01-x}]\n"
+    (root / "_toc.yml").write_text(toc, encoding="utf-8")
+    (root / "book" / "intro.md").write_text("# Small\n\nThe first text.\n", encoding="utf-8")
+    for folder in ("notebooks", "_build/executed"):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "01-x.ipynb").write_text(_notebook(), encoding="utf-8")
+    return root
+
+
+def _render(root: Path) -> Path:
+    return render(root, executed=root / "_build" / "executed", out=root / "_build" / "html")
+
+
+def test_a_failed_rendering_names_the_warning_and_leaves_the_former_pages(small_book):
+    index = _render(small_book)
+    assert index == small_book / "_build" / "html" / "index.html"
+    page = index.parent / "book" / "intro.html"
+    assert "The first text." in page.read_text(encoding="utf-8")
+    former = page.stat().st_mtime_ns
+
+    (small_book / "book" / "intro.md").write_text("# Small\n\n[x](none.md)\n", encoding="utf-8")
+    with pytest.raises(RenderError, match=r"book/intro\.md:3: WARNING: .*none\.md"):
+        _render(small_book)
+    assert page.stat().st_mtime_ns == former
+    assert not list((small_book / "_build").glob(".render-*")), "nothing partial is left"
+
+
+def test_a_missing_executed_notebook_stops_the_rendering_with_its_name(small_book):
+    (small_book / "_build" / "executed" / "01-x.ipynb").unlink()
+    with pytest.raises(RenderError, match="01-x has no executed notebook"):
+        _render(small_book)
+    assert not (small_book / "_build" / "html").exists()
+
+
+def test_the_first_problems_are_shown_and_the_rest_counted():
+    account = "\n".join(["reading sources", *(f"a.md:{i}: WARNING: odd {i}" for i in range(9))])
+    shown = first_problems(account)
+    assert "a.md:0: WARNING: odd 0" in shown
+    assert "and 4 more" in shown
+    assert "reading" not in shown
