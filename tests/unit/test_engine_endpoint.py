@@ -79,6 +79,14 @@ def test_a_contexts_certificates_and_its_word_on_checking_them_are_used(home):
     assert (found.tls, found.tls_verify) == (tls, False)
 
 
+def test_certificates_are_checked_unless_the_context_says_otherwise(home):
+    store_context(home, "lab", "tcp://lab:2376")
+    assert engine.resolve({"DOCKER_CONTEXT": "lab"}, home).tls_verify is True
+    host = {"DOCKER_HOST": "tcp://x:2376", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/certs"}
+    found = engine.resolve(host, home)
+    assert (found.tls, found.tls_verify) == (Path("/certs"), True)
+
+
 def test_an_unknown_context_is_named_with_what_to_type(home):
     with pytest.raises(engine.ContextUnknown, match=r"'nope' \(DOCKER_CONTEXT\).*docker context"):
         engine.resolve({"DOCKER_CONTEXT": "nope"}, home)

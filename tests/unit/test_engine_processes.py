@@ -158,6 +158,17 @@ def test_a_process_name_with_blanks_and_parentheses_is_read_whole(tmp_path):
     assert found["args"] == ["/x/a", "two words"]
 
 
+def test_a_zombie_is_marked_and_does_not_count_as_a_shim(tmp_path):
+    for pid, state in ((60, "Z"), (61, "S")):
+        folder = tmp_path / str(pid)
+        folder.mkdir()
+        (folder / "stat").write_text(f"{pid} (containerd-shim) {state} 1 1 1 0 -1")
+        (folder / "cmdline").write_bytes(f"containerd-shim-runc-v2\0-id\0{A}".encode())
+    found = engine.read_processes(tmp_path)
+    assert [p["defunct"] for p in found] == [True, False]
+    assert [link["pid"] for link in engine.chain_of(found)["links"]] == [61]
+
+
 def test_a_process_that_ended_meanwhile_is_left_out(tmp_path):
     (tmp_path / "43").mkdir()
     assert engine.read_processes(tmp_path) == []
