@@ -4,14 +4,15 @@ if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined
   DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 }
 
-// A formula wider than a narrow screen scrolls in its own box: the keyboard must reach it.
-function letFormulasBeFocused() {
-  for (const formula of document.querySelectorAll("mjx-container[display]")) {
-    if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
-    else formula.removeAttribute("tabindex");
+// A formula or plot wider than a narrow screen scrolls in its own box: the keyboard must reach it.
+function letWideThingsBeFocused() {
+  for (const wide of document.querySelectorAll("mjx-container[display], .gb-figure")) {
+    if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
+    else wide.removeAttribute("tabindex");
   }
 }
 window.addEventListener("load", () => {
-  window.MathJax?.startup?.promise?.then(letFormulasBeFocused);
-  window.addEventListener("resize", letFormulasBeFocused);
+  letWideThingsBeFocused();
+  window.MathJax?.startup?.promise?.then(letWideThingsBeFocused);
+  window.addEventListener("resize", letWideThingsBeFocused);
 });

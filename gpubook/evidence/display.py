@@ -19,6 +19,10 @@ _LOOK = {
 }
 
 
+_WORDY = 32
+"""A column with more characters than this in a cell holds text, and gets room to wrap it."""
+
+
 class Shown:
     """Something with an HTML form and a text form, for Jupyter's display machinery."""
 
@@ -99,7 +103,11 @@ def table(
         key: any(isinstance(row.get(key), int | float) for row in rows) and key in formats
         for key in columns
     }
-    style = [' class="gb-number"' if numeric[key] else "" for key in columns]
+    wordy = [any(len(line[i]) > _WORDY for line in text) for i in range(len(columns))]
+    style = [
+        ' class="gb-number"' if numeric[key] else ' class="gb-text"' if long else ""
+        for key, long in zip(columns, wordy, strict=True)
+    ]
     head = "".join(
         f'<th scope="col"{s}>{html.escape(h)}</th>'
         for h, s in zip(columns.values(), style, strict=True)
