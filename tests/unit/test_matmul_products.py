@@ -1,0 +1,307 @@
+"""Products: correct first, fitted to memory, told apart by device; the command's manners."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gpubook import machine
+from gpubook.errors import BookError, UsageError
+from gpubook.matmul import cli, kinds, naive, nvml, products
+from gpubook.matmul.kinds import KINDS
+from gpubook.matmul.products import WrongProduct
+
+GIB = 2**30
+
+
+def made(name="fp32", n=128):
+    return products.operands(KINDS[name], n, "cpu")
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("n", [64, 200, 512])
+def test_a_right_product_passes_and_its_error_is_below_the_bound(name, n):
+    checked = products.check(made(name, n))
+    assert 0 < checked["error"] <= checked["bound"]
+
+
+def test_the_bounds_follow_the_formats_bits():
+    allowed = {name: kind.error_bound(1024) for name, kind in KINDS.items()}
+    assert allowed["fp32"] < allowed["tf32"] < allowed["bf16"]
+    assert allowed["fp16"] == pytest.approx(2**-11, rel=0.01)
+    assert allowed["bf16"] == pytest.approx(2**-8, rel=0.01)
+    assert allowed["fp32"] < 1e-5  # so a product in TF32 cannot pass for FP32
+    assert allowed["tf32"] > 5e-4
+
+
+def test_an_fp32_product_with_operands_rounded_to_tf32_does_not_pass_for_fp32():
+    import torch
+
+    pair = made("fp32", 256)
+    keep = ~((1 << 13) - 1)  # TF32 keeps 10 of FP32's 23 bits behind the point
+    rounded = [(m.view(torch.int32) & keep).view(torch.float32) for m in (pair.a, pair.b)]
+    error = products.relative_error(pair.a, pair.b, rounded[0] @ rounded[1])
+    assert error > 10 * KINDS["fp32"].error_bound(256)
+
+
+@pytest.mark.parametrize("wrong", ["transposed", "one row missing", "never written", "infinite"])
+def test_a_wrong_product_is_an_error(monkeypatch, wrong):
+    import torch
+
+    pair = made("bf16", 96)
+
+    def multiply(self):
+        torch.mm(self.a, self.b, out=self.out)
+        if wrong == "transposed":
+            self.out.copy_(self.out.t().clone())
+        elif wrong == "one row missing":
+            self.out[7] = 0
+        elif wrong == "never written":
+            self.out[3, 5] = float("nan")
+        else:
+            self.out[3, 5] = float("inf")
+        return self.out
+
+    monkeypatch.setattr(products.Operands, "multiply", multiply)
+    with pytest.raises(WrongProduct, match="off by"):
+        products.check(pair)
+
+
+def test_an_element_that_is_never_written_shows(monkeypatch):
+    monkeypatch.setattr(products.Operands, "multiply", lambda self: self.out)
+    with pytest.raises(WrongProduct):
+        products.check(made())
+
+
+def test_the_estimated_error_is_the_exact_one_within_its_sampling():
+    import torch
+
+    pair = made("bf16", 300)
+    product = pair.multiply()
+    exact = pair.a.double() @ pair.b.double()
+    error = ((product.double() - exact).norm() / exact.norm()).item()
+    assert products.relative_error(pair.a, pair.b, product) == pytest.approx(error, rel=0.1)
+    assert torch.isfinite(product).all()
+
+
+def test_operands_are_normal_reproducible_and_never_zeros():
+    first, second = made(n=256), made(n=256)
+    assert (first.a == second.a).all()
+    assert (first.a != first.b).any()
+    assert abs(first.a.mean().item()) < 0.05
+    assert first.a.std().item() == pytest.approx(1, abs=0.05)
+    assert not products.operands(KINDS["fp32"], 64, "cpu", zeros=True).a.any()
+
+
+def test_a_row_has_its_rate_from_its_own_seconds():
+    row = products.measure(KINDS["fp32"], device="cpu", n=96, seconds=0.01)
+    assert row["tflops"] == pytest.approx(2 * 96**3 / row["seconds"] / 1e12)
+    assert (row["peak_tflops"], row["share"], row["unit"]) == (None, None, None)
+    assert row["error"] <= row["bound"]
+
+
+def test_the_share_is_of_the_cards_peak_for_that_format():
+    shares = products.rates(KINDS["bf16"], 8192, 1.4e-3, "NVIDIA H100 80GB HBM3")
+    assert shares["tflops"] == pytest.approx(785.4, abs=0.1)
+    assert shares["share"] == pytest.approx(785.4 / 989.4, rel=1e-3)
+    assert products.rates(KINDS["bf16"], 64, 1, "A card of tomorrow")["share"] is None
+    assert products.rates(KINDS["bf16"], 64, 1, "Tesla T4")["share"] is None  # T4 has no BF16
+
+
+def test_a_size_that_fits_stays_and_the_arithmetic_is_shown():
+    fitted = kinds.fit(KINDS["fp32"], 8192, 80 * GIB)
+    assert fitted.n == 8192
+    assert fitted.need_bytes == 3 * 4 * 8192**2
+    assert fitted.text == "N = 8,192 needs 0.75 GiB of 80.0 GiB free"
+
+
+def test_a_default_size_shrinks_until_it_fits_and_says_so():
+    fitted = kinds.fit(KINDS["fp32"], 25_000, 4 * GIB)
+    assert fitted.need_bytes <= 0.8 * 4 * GIB
+    assert fitted.n % 256 == 0
+    assert kinds.need(KINDS["fp32"], fitted.n + 256, 0) > 0.8 * 4 * GIB
+    assert "N = 25,000 made smaller" in fitted.text
+
+
+def test_a_given_size_that_does_not_fit_is_one_line_with_the_arithmetic():
+    with pytest.raises(BookError, match=r"N = 25,000 needs 6\.98 GiB of 4\.0 GiB free") as caught:
+        kinds.fit(KINDS["fp32"], 25_000, 4 * GIB, shrink=False)
+    assert "\n" not in str(caught.value)
+    assert "--n" in str(caught.value)
+
+
+def test_memory_holds_the_numbers_that_narrow_formats_are_rounded_from_and_the_scratch():
+    n = 1024
+    assert kinds.need(KINDS["bf16"], n, 0) == (2 + 2 + 2 + 4) * n * n
+    assert kinds.need(KINDS["fp8"], n, 7) == (1 + 1 + 2 + 4) * n * n + 7
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        ("DefaultCPUAllocator: can't allocate memory: you tried", "machine's memory ran out"),
+        ("cuda", "GPU's memory ran out"),
+    ],
+)
+def test_memory_that_runs_out_is_one_line(monkeypatch, error, says):
+    import torch
+
+    kind = torch.OutOfMemoryError if error == "cuda" else RuntimeError
+
+    def fail(*_, **__):
+        raise kind(error)
+
+    monkeypatch.setattr(products, "operands", fail)
+    with pytest.raises(BookError, match=says):
+        products.measure(KINDS["fp32"], device="cpu", n=64)
+
+
+def test_an_error_of_our_own_is_not_taken_for_missing_memory(monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(products, "operands", fail)
+    with pytest.raises(RuntimeError, match="shapes"):
+        products.measure(KINDS["fp32"], device="cpu", n=64)
+
+
+@pytest.mark.parametrize(
+    ("flags", "formats"),
+    [
+        ("fpu sse2 avx2", ["fp32"]),
+        ("avx512f avx512_bf16", ["fp32", "bf16"]),
+        ("amx_bf16 amx_fp16 avx512_fp16", ["fp32", "bf16", "fp16"]),
+        ("fp asimd fphp asimdhp", ["fp32", "fp16"]),
+        ("asimdhp bf16 i8mm", ["fp32", "bf16", "fp16"]),
+        ("", ["fp32"]),
+    ],
+)
+def test_a_cpus_flags_tell_the_formats_it_computes(flags, formats):
+    assert products.cpu_formats(frozenset(flags.split())) == formats
+
+
+@pytest.mark.parametrize("name", ["tf32", "fp8"])
+def test_formats_of_tensor_cores_have_no_product_on_a_cpu(name):
+    with pytest.raises(UsageError, match="has no product on"):
+        products.kind_on(name, "cpu")
+
+
+def test_an_unknown_format_names_the_known_ones():
+    with pytest.raises(UsageError, match="unknown dtype 'fp9': choose from fp32, tf32"):
+        kinds.kind_named("fp9")
+
+
+def test_samples_are_taken_while_the_work_lasts_and_not_after():
+    readings = iter(range(10**6))
+    with nvml.Watch(
+        lambda: {"sm_mhz": 1000 + next(readings), "watts": 300.0, "celsius": 50.0}, every=0.005
+    ) as watch:
+        time.sleep(0.1)
+    count = len(watch.samples)
+    time.sleep(0.03)
+    assert len(watch.samples) == count
+    assert count >= 2
+    told = watch.record()
+    assert told["samples"] == count
+    assert (told["watts"], told["celsius"]) == (300.0, 50.0)
+
+
+def run(capsys, *arguments):
+    code = cli.main(arguments)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def without_gpu(monkeypatch):
+    here = machine.probe()
+    none = {"gpu": machine.Capability(False, "no NVIDIA driver answers")}
+    changed = dataclasses.replace(here, capabilities=here.capabilities | none)
+    monkeypatch.setattr(machine, "probe", lambda: changed)
+
+
+def test_without_a_gpu_the_cpus_lines_and_one_line_why_are_printed(capsys, without_gpu):
+    code, out, err = run(capsys, "--n", "64", "--dtype", "fp32")
+    assert (code, err) == (0, "")
+    (line,) = [row for row in out.splitlines() if row.startswith("CPU ")]
+    for part in ("FP32", "N =     64", " s ", "TFLOP/s", "peak unknown", "spread", "error"):
+        assert part in line
+    assert out.splitlines()[-1] == "No GPU rows: no NVIDIA driver answers."
+
+
+def test_the_json_holds_rows_and_provenance_and_nothing_else_is_printed(capsys, without_gpu):
+    code, out, _ = run(capsys, "--n", "64", "--dtype", "fp32", "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert told["rows"][0]["n"] == 64
+    assert told["provenance"]["software"]["torch"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--dtype", "fp9"], 2, "unknown dtype 'fp9'"),
+        (["--n", "many"], 2, "not a whole number"),
+        (["--n", "8"], 2, "at least 16"),
+        (["--device", "tpu"], 2, "invalid choice"),
+        (["--device", "cpu", "--dtype", "fp8"], 2, "FP8 has no product on"),
+        (["--dtype", "tf32"], 2, "need a GPU"),
+        (["--device", "cuda"], 1, "no CUDA device here"),
+        (["--device", "cpu", "--n", "10000000"], 1, "GiB free"),
+    ],
+)
+def test_misuse_and_missing_means_are_one_clear_line(capsys, without_gpu, arguments, code, says):
+    got, _, err = run(capsys, *arguments)
+    assert got == code
+    assert says in err
+    assert err.startswith("mat_mul: ")
+    assert err.count("\n") == 1
+
+
+def test_a_gpu_row_names_its_unit_and_its_share():
+    row = {
+        "unit": {"unit": "Tensor Cores"}, "kind": "bf16", "n": 8192, "seconds": 0.0014,
+        "tflops": 785.4, "share": 0.794, "spread": 0.01, "error": 1.6e-3,
+    }  # fmt: skip
+    line = cli.line(row)
+    assert line.startswith("Tensor Cores BF16  N =  8,192  0.001400 s")
+    assert "79.4% of peak" in line
+
+
+def test_the_naive_ways_run_in_a_process_that_did_nothing_before():
+    told = naive.measure("cpu", 64)
+    names = [way["way"] for way in told["ways"]]
+    assert names[0] == "first run"
+    assert "no synchronise" not in names  # a CPU has nothing to wait for
+    assert all(way["seconds"] > 0 for way in told["ways"])
+
+
+def test_a_naive_way_that_fails_is_one_line():
+    with pytest.raises(BookError, match="timing the naive ways on tpu failed"):
+        naive.measure("tpu", 64)
+
+
+def test_help_answers_without_torch():
+    code = "import sys; from gpubook.matmul import cli\ntry: cli.main(['--help'])\nfinally: "
+    code += "print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.endswith("False\n")
+
+
+def test_multiplying_needs_no_new_memory():
+    pair = made()
+    assert pair.multiply() is pair.out
+
+
+def test_cuda_work_runs_with_tf32_off_but_for_the_tf32_row():
+    import torch
+
+    switch = torch.backends.cuda.matmul
+    for name, expected in (("fp32", "ieee"), ("tf32", "tf32"), ("bf16", "ieee")):
+        with products.precision(KINDS[name], "cuda"):
+            assert switch.fp32_precision == expected

@@ -1,0 +1,135 @@
+"""Timing code against a fake GPU whose clock is known, and against torch's own timer."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpubook.matmul import timing
+from gpubook.matmul.timing import Timing
+
+
+class FakeGpu:
+    """A GPU as timing sees it: work is queued, and done when somebody waits.
+
+    ``durations`` are the seconds of the product's runs in order, the last one repeated; a flush
+    takes ``flush_seconds``. ``log`` keeps what was queued and when it was waited for.
+    """
+
+    def __init__(self, durations, flush_seconds=0.5):
+        self.durations, self.flush_seconds = list(durations), flush_seconds
+        self.now, self.log, self.runs = 0.0, [], 0
+
+    def run(self):
+        self.now += self.durations[min(self.runs, len(self.durations) - 1)]
+        self.runs += 1
+        self.log.append("run")
+
+    def flush(self):
+        self.now += self.flush_seconds
+        self.log.append("flush")
+
+    def synchronize(self):
+        self.log.append("synchronize")
+
+    def Event(self, *, enable_timing):
+        assert enable_timing
+        return FakeEvent(self)
+
+
+class FakeEvent:
+    def __init__(self, gpu):
+        self.gpu, self.at, self.place = gpu, None, None
+
+    def record(self):
+        self.at, self.place = self.gpu.now, len(self.gpu.log)
+        self.gpu.log.append("record")
+
+    def elapsed_time(self, other):
+        assert "synchronize" in self.gpu.log[other.place :], "read before the work was over"
+        return (other.at - self.at) * 1e3  # CUDA events tell milliseconds
+
+
+def timed(gpu, **settings):
+    return timing.time_cuda(gpu.run, cuda=gpu, flush=gpu.flush, **settings)
+
+
+def test_each_run_is_timed_by_its_own_pair_of_events_in_seconds():
+    gpu = FakeGpu([0.02])
+    taken = timed(gpu, seconds=0.5)
+    assert taken.seconds == pytest.approx([0.02] * len(taken.seconds))
+    assert taken.median == pytest.approx(0.02)
+
+
+def test_overwriting_the_cache_is_not_part_of_the_time():
+    slow, fast = FakeGpu([0.02], flush_seconds=5), FakeGpu([0.02], flush_seconds=0)
+    assert timed(slow).median == pytest.approx(timed(fast).median)
+
+
+def test_the_cache_is_overwritten_before_every_timed_run():
+    gpu = FakeGpu([0.02])
+    count = len(timed(gpu, seconds=0.2).seconds)
+    last = gpu.log[-(5 * count) :]
+    assert gpu.log[-1] == "synchronize"
+    assert gpu.log[-(4 * count) - 1 : -1] == ["flush", "record", "run", "record"] * count, last
+
+
+def test_all_timed_runs_are_queued_before_the_one_wait():
+    gpu = FakeGpu([0.02])
+    count = len(timed(gpu, seconds=0.2).seconds)
+    timed_part = gpu.log[-(4 * count) - 1 :]
+    assert timed_part.count("synchronize") == 1
+
+
+def test_what_the_first_run_costs_is_not_counted():
+    gpu = FakeGpu([9.0] + [0.02] * 500)
+    assert max(timed(gpu).seconds) == pytest.approx(0.02)
+
+
+def test_slow_products_run_five_times_and_fast_ones_as_long_as_asked():
+    assert len(timed(FakeGpu([3.0]), seconds=0.5).seconds) == 5
+    assert len(timed(FakeGpu([0.01], flush_seconds=0), seconds=0.5).seconds) == 50
+    assert len(timed(FakeGpu([1e-6], flush_seconds=0), seconds=0.5).seconds) == 200
+
+
+def test_without_a_flush_the_method_says_that_the_cache_was_left_warm():
+    gpu = FakeGpu([0.02])
+    taken = timing.time_cuda(gpu.run, cuda=gpu, flush=None)
+    assert "flush" not in gpu.log
+    assert "L2 left warm" in taken.method
+    assert "L2 overwritten before each" in timed(FakeGpu([0.02])).method
+
+
+def test_quantiles_and_spread_of_known_runs():
+    taken = Timing((5.0, 1.0, 2.0, 3.0, 4.0, 6.0), "by hand")
+    assert (taken.median, taken.best) == (3.5, 1.0)
+    assert taken.quantile(0.2) == pytest.approx(2.0)
+    assert taken.quantile(0.8) == pytest.approx(5.0)
+    assert taken.quantile(0) == 1.0
+    assert taken.quantile(1) == 6.0
+    assert taken.spread == pytest.approx(3 / 3.5)
+    assert taken.record()["runs"] == 6
+
+
+def test_a_single_run_has_no_spread():
+    assert Timing((2.0,), "by hand").spread == 0
+
+
+def test_a_cpu_timing_runs_on_the_threads_that_it_names():
+    import torch
+
+    seen = set()
+    taken = timing.time_cpu(lambda: seen.add(torch.get_num_threads()), threads=1, seconds=0.01)
+    assert seen == {1}
+    assert "torch.utils.benchmark, 1 threads" in taken.method
+    assert len(taken.seconds) >= 1
+
+
+def test_a_cpu_timing_follows_the_clock():
+    import time
+
+    taken = timing.time_cpu(lambda: time.sleep(0.02), threads=1, seconds=0.1)
+    assert 0.02 <= taken.median < 0.2
+
+
+def test_two_series_compare_by_their_medians():
+    assert timing.compare([1.0, 2.0, 9.0], [4.0, 4.0, 1.0]) == 0.5

@@ -1,0 +1,105 @@
+"""CUDA cores or Tensor Cores, from the names of kernels of several generations."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpubook.matmul import unit
+from gpubook.matmul.kinds import CUDA_CORES, KINDS, TENSOR_CORES
+from gpubook.matmul.unit import UnitError
+
+HOPPER_FP32 = (
+    "sm80_xmma_gemm_f32f32_f32f32_f32_nn_n_tilesize128x128x8_stage3_warpsize2x2x1_ffma_"
+    "aligna4_alignc4_execute_kernel__5x_cublas"
+)
+TF32_ON = "void cutlass::Kernel2<cutlass_80_tensorop_s1688gemm_256x128_16x3_nn_align4>(T1::Params)"
+HELPER = "void cublasLt::splitKreduce_kernel<32, 16, int, float, float, float, float>(...)"
+
+
+@pytest.mark.parametrize("row", unit.known_kernels(), ids=lambda row: row["kernel"][:40])
+def test_a_published_kernel_is_told_as_those_who_profiled_it_did(row):
+    decision = unit.decide(row["kernel"])
+    assert decision.unit == row["unit"]
+    assert decision.reason
+
+
+def test_the_published_kernels_cover_five_generations_and_both_units():
+    known = unit.known_kernels()
+    assert {r["generation"] for r in known} == {"Volta", "Turing", "Ampere", "Hopper", "Blackwell"}
+    assert {r["unit"] for r in known} == {CUDA_CORES, TENSOR_CORES}
+    for row in known:  # the format that was profiled claims the same unit
+        assert KINDS[row["kind"]].unit == row["unit"]
+
+
+def test_a_kernel_for_an_older_architecture_is_told_by_its_instruction_not_by_its_number():
+    assert unit.decide(HOPPER_FP32).unit == CUDA_CORES
+    assert unit.decide(HOPPER_FP32.replace("_ffma", "_tensor16x8x8")).unit == TENSOR_CORES
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        "void at::native::vectorized_elementwise_kernel<4, at::native::FillFunctor<float>>(...)",
+        HELPER,
+        "my_gemm",
+        "ampere_sgemm_128x64_tensorop",  # fits rules of both
+        "",
+    ],
+)
+def test_a_name_that_tells_nothing_decides_nothing(kernel):
+    assert unit.decide(kernel).unit is None
+
+
+def test_the_longest_kernel_that_tells_its_unit_decides():
+    kernels = {HELPER: 9.0, "ampere_sgemm_128x64_nn": 1.0, TF32_ON: 2.0}
+    assert unit.decide_all(kernels).kernel == TF32_ON
+
+
+def test_fp32_that_ran_on_cuda_cores_is_proved():
+    assert unit.prove(KINDS["fp32"], {HOPPER_FP32: 1.0}).unit == CUDA_CORES
+
+
+def test_a_row_that_claims_cuda_cores_while_tf32_is_on_is_an_error():
+    with pytest.raises(UnitError, match=r"should run on CUDA cores but ran on Tensor Cores.*TF32"):
+        unit.prove(KINDS["fp32"], {TF32_ON: 1.0})
+
+
+def test_a_row_that_claims_tensor_cores_but_ran_on_cuda_cores_is_an_error():
+    with pytest.raises(UnitError, match="should run on Tensor Cores but ran on CUDA cores"):
+        unit.prove(KINDS["tf32"], {HOPPER_FP32: 1.0})
+
+
+def test_a_kernel_that_nobody_knows_proves_nothing():
+    with pytest.raises(UnitError, match="cannot be told"):
+        unit.prove(KINDS["fp16"], {"my_gemm": 1.0})
+
+
+def test_a_profile_without_kernels_is_an_error_that_names_the_cause():
+    with pytest.raises(UnitError, match="CUPTI"):
+        unit.prove(KINDS["fp16"], {})
+
+
+def test_tf32_is_switched_for_a_block_and_put_back_even_after_a_failure():
+    import torch
+
+    switch = torch.backends.cuda.matmul
+    before = switch.fp32_precision
+    with unit.tf32(True):
+        assert switch.fp32_precision == "tf32"
+        with unit.tf32(False):
+            assert switch.fp32_precision == "ieee"
+        assert switch.fp32_precision == "tf32"
+    with pytest.raises(ZeroDivisionError), unit.tf32(True):
+        raise ZeroDivisionError
+    assert switch.fp32_precision == before
+
+
+def test_the_settings_in_force_show_the_switch_and_the_overrides(monkeypatch):
+    monkeypatch.setenv("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "1")
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    with unit.tf32(True):
+        assert unit.settings() == {
+            "torch.backends.cuda.matmul.fp32_precision": "tf32",
+            "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1",
+            "NVIDIA_TF32_OVERRIDE": None,
+        }
