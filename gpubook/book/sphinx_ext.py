@@ -199,20 +199,18 @@ def notebook_rows(results: list[dict]) -> list[dict[str, Any]]:
 
 
 def evidence_rows(results: list[dict]) -> list[dict[str, Any]]:
-    """One row an evidence: live or recorded, the machine, the date, why it was not live."""
+    """What is live and what is recorded: a row for each notebook, machine, day and reason."""
     from gpubook.evidence.display import machine_line
 
-    return [
-        {
-            "notebook": notebook,
-            "name": item["record"]["name"],
-            "mode": "live" if item["mode"] == "live" else "recorded",
-            "machine": machine_line(item["record"]["provenance"]),
-            "date": item["record"]["provenance"]["date"][:10],
-            "why": item["why"] or "–",
-        }
-        for notebook, item in _evidences(results)
-    ]
+    groups: dict[tuple, list[str]] = {}
+    for notebook, item in _evidences(results):
+        provenance = item["record"]["provenance"]
+        machine = f"{provenance['machine']['name']}: {machine_line(provenance)}"
+        day, why = provenance["date"][:10], item["why"] or "–"
+        key = (notebook, item["mode"], machine, day, why)
+        groups.setdefault(key, []).append(item["record"]["name"])
+    columns = ("notebook", "mode", "machine", "date", "why")
+    return [dict(zip(columns, key, strict=True), names=", ".join(groups[key])) for key in groups]
 
 
 _STATUS = {
@@ -234,8 +232,8 @@ _STATUS = {
         evidence_rows,
         {
             "notebook": "Notebook",
-            "name": "Evidence",
             "mode": "Live?",
+            "names": "Evidence",
             "machine": "Machine",
             "date": "Date",
             "why": "Why not live",

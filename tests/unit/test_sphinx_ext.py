@@ -109,13 +109,13 @@ def test_the_notebooks_table_counts_what_is_live_and_names_where_the_rest_was_re
 
 
 def test_the_evidence_table_says_why_something_is_not_live():
-    rows = sphinx_ext.evidence_rows(
-        [_result("01-x", ("live", "a", "here"), ("recorded", "b", "h"))]
-    )
-    assert [(row["mode"], row["why"]) for row in rows] == [
-        ("live", "–"),
-        ("recorded", "no Docker Engine"),
+    items = [("live", "a", "here"), ("recorded", "b", "h100"), ("recorded", "c", "h100")]
+    rows = sphinx_ext.evidence_rows([_result("01-x", *items)])
+    assert [(row["mode"], row["names"], row["why"]) for row in rows] == [
+        ("live", "a", "–"),
+        ("recorded", "b, c", "no Docker Engine"),
     ]
+    assert rows[1]["machine"].startswith("h100: ")
 
 
 def test_the_machine_is_that_of_live_evidence_never_of_a_recording():
