@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-DEMO_IMAGES = ("ubuntu:24.04", "gpubook-base:local", "gpubook:cpu", "gpubook:latest")
+DEMO_IMAGES = ("ubuntu:24.04", "gpubook-base:local", "gpu-plus-container:latest")
 """Images that are enough for the demonstrations (a shell and coreutils), best first."""
 
 LABEL = "gpubook.demo"
@@ -82,16 +83,23 @@ def created(
 ) -> Iterator[Container]:
     """A container that is created, not started, and removed at the end whatever happens.
 
-    ``options`` are those of the SDK's ``containers.create``. Errors of the SDK in the body come
-    out as EngineStopped or EngineRefused.
+    The command replaces the image's entry point, so that it is process 1 itself. ``options`` are
+    those of the SDK's ``containers.create``. Errors of the SDK in the body come out as
+    EngineStopped or EngineRefused.
     """
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 
+    program, *arguments = shlex.split(command) if isinstance(command, str) else command
     with using(client) as docker:
         with answering("creating a container"):
             container = docker.containers.create(
-                image, command, labels={LABEL: "1"}, init=False, **options
+                image,
+                arguments,
+                entrypoint=[program],
+                labels={LABEL: "1"},
+                init=False,
+                **options,
             )
         try:
             with answering("looking at a container"):

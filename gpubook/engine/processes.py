@@ -234,11 +234,17 @@ def tree_text(chain: dict) -> str:
     lines = []
     for link in chain["links"]:
         depth[link["role"]] = level = depth.get(link["parent"], -1) + 1
-        command = link["command"]
-        short = command if len(command) <= 88 else command[:87] + "…"
+        command = short_ids(link["command"])
         branch = "   " * (level - 1) + " └─ " if level else ""
-        lines.append(f"{link['pid']:>7} {link['ppid']:>7}  {branch}{short}")
+        room = 70 - len(branch)
+        shown = command if len(command) <= room else command[: room - 1] + "…"
+        lines.append(f"{link['pid']:>7} {link['ppid']:>7}  {branch}{shown}")
     return "\n".join(["    PID    PPID  COMMAND", *lines])
+
+
+def short_ids(text: str) -> str:
+    """The text with every 64-digit id cut to 12 digits, as `docker ps` shows them."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1…", text)
 
 
 def locate_binaries(

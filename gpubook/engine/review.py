@@ -10,7 +10,13 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpubook.engine.endpoint import UnexpectedAnswer, answering, daemon_pid, using
+from gpubook.engine.endpoint import (
+    UnexpectedAnswer,
+    answering,
+    daemon_pid,
+    resolve,
+    using,
+)
 from gpubook.engine.processes import (
     dockerd_of,
     executable,
@@ -26,6 +32,7 @@ FEATURES = "org.opencontainers.runtime-spec.features"
 """The status key under which a runtime's `features` output is passed on (JSON in a string)."""
 
 SYSTEM_CONFIG = Path("/etc/docker/daemon.json")
+ROOTLESS_CONFIG = Path("~/.config/docker/daemon.json").expanduser()
 
 
 def release(version: str) -> str:
@@ -197,9 +204,9 @@ def parse_daemon_config(text: str, path: str = str(SYSTEM_CONFIG)) -> dict:
 def daemon_config(path: Path | None = None) -> dict:
     """The configuration file of the dockerd that runs here, in `parse_daemon_config`'s shape.
 
-    Without a path: the one on dockerd's command line, else /etc/docker/daemon.json. A file that
-    is not there is no error (dockerd then runs on its defaults): ``exists`` is False and ``why``
-    says so.
+    Without a path: the one on dockerd's command line, else /etc/docker/daemon.json, or for
+    a rootless engine the one in the user's ~/.config/docker. A file that is not there is no
+    error (dockerd then runs on its defaults): ``exists`` is False and ``why`` says so.
     """
     path = path or _config_path()
     absent = {"path": str(path), "exists": False, "text": "", "config": {}}
@@ -220,7 +227,7 @@ def _config_path() -> Path:
             return Path(args[i + 1])
         if arg.startswith("--config-file="):
             return Path(arg.partition("=")[2])
-    return SYSTEM_CONFIG
+    return ROOTLESS_CONFIG if resolve().rootless else SYSTEM_CONFIG
 
 
 def binaries(client: DockerClient | None = None) -> list[dict]:

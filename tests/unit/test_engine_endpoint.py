@@ -172,6 +172,16 @@ def test_a_denied_socket_is_not_a_missing_engine(folder):
     assert "\n" not in said
 
 
+def test_the_process_behind_a_socket_is_found_or_honestly_unknown(folder):
+    where = Endpoint(f"unix://{folder}/d.sock", "the default")
+    assert endpoint_module.daemon_pid(where) is None
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "d.sock"))
+        listener.listen()
+        assert endpoint_module.daemon_pid(where) == os.getpid()
+    assert endpoint_module.daemon_pid(Endpoint("tcp://127.0.0.1:1", "DOCKER_HOST")) is None
+
+
 class FakeEngine:
     """Answers HTTP on a Unix socket with the given bodies, one connection each, then dies."""
 

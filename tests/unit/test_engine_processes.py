@@ -58,7 +58,11 @@ def test_the_chain_is_drawn_as_a_tree():
     assert " └─ containerd --config" in lines[2]
     assert "└─" not in lines[3]
     assert lines[4].endswith(" └─ sleep 20")
-    assert max(map(len, lines)) < 120
+    assert max(map(len, lines)) <= 90
+
+
+def test_ids_are_shown_as_docker_ps_shows_them():
+    assert engine.short_ids(f"/docker/{A}/x {A[:63]}") == f"/docker/{A[:12]}…/x {A[:63]}"
 
 
 def process(pid, ppid, command):

@@ -139,6 +139,14 @@ def test_dockerds_command_line_says_which_configuration_it_reads(monkeypatch):
     assert engine.daemon_config()["path"] == "/srv/d.json"
 
 
+def test_a_rootless_engine_is_configured_in_the_users_own_folder(monkeypatch):
+    monkeypatch.setattr(review, "read_processes", list)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/user/4242424/docker.sock")
+    assert engine.daemon_config()["path"].endswith("/.config/docker/daemon.json")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///var/run/docker.sock")
+    assert engine.daemon_config()["path"] == "/etc/docker/daemon.json"
+
+
 SHAPE = set(engine.parse_info(INFO))
 
 
