@@ -108,14 +108,14 @@ def _on_gpu(n: int, kind_name: str) -> dict[str, float]:
 
 
 def _slow_format(n: int) -> dict | None:
-    """FP16 beside FP32 on a CPU without FP16 arithmetic: best runs, at a size soon over."""
+    """FP16 beside FP32 on a CPU without FP16 arithmetic: small, on one core, best runs."""
     if "fp16" in [kind.name for kind in products.device_kinds("cpu")]:
         return None
     size = min(n, _SLOW_N)
     taken = {
         name: timing.time_cpu(
             products.operands(KINDS[name], size, "cpu").multiply,
-            threads=products.threads(),
+            threads=1,
             seconds=0.2,
         ).best
         for name in ("fp32", "fp16")

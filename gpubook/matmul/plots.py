@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gpubook.evidence import Evidence
+from gpubook.matmul import peaks
 from gpubook.matmul.roofline import attainable
 
 COLOURS = ("#2f7fc1", "#c8642a", "#3c9a5f", "#a05bb0", "#8a7a2b", "#c0476b")
@@ -75,3 +77,15 @@ def roofline(series: Sequence[dict]) -> Any:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower right", fontsize=8)
     return fig
+
+
+def gpu_series(evidence: Evidence, kind: str = "bf16") -> dict:
+    """A GPU's roofline: its copy and its sweep, below the vendor's peak where that is known."""
+    points = evidence.data["sweep"]
+    peak = peaks.peak_of(evidence.provenance["machine"]["gpus"][0]["name"])
+    return {
+        "label": f"{evidence.machine}, {kind.upper()}",
+        "peak_tflops": peak.tflops[kind] if peak else max(p["tflops"] for p in points),
+        "bytes_per_second": evidence.data["copy"]["bytes_per_second"],
+        "points": points,
+    }

@@ -14,6 +14,10 @@ from gpubook.matmul.kinds import Kind
 COPY_BYTES = {"cpu": 256 * 2**20, "cuda": 2**30}
 """The array that is copied: many times any cache."""
 
+THREADS = 1
+"""A CPU's roofline is that of one core. On several, a small product waits for the slowest thread,
+and on a machine that does other work that is all one would see."""
+
 
 def bandwidth(device: str, *, seconds: float = 0.5) -> dict:
     """Bytes a second of a large copy, each byte counted once read and once written.
@@ -30,9 +34,7 @@ def bandwidth(device: str, *, seconds: float = 0.5) -> dict:
             lambda: target.copy_(source), cuda=torch.cuda, flush=None, seconds=seconds
         )
     else:
-        taken = timing.time_cpu(
-            lambda: target.copy_(source), threads=products.threads(), seconds=seconds
-        )
+        taken = timing.time_cpu(lambda: target.copy_(source), threads=THREADS, seconds=seconds)
     return {
         "device": device,
         "array_bytes": size,
@@ -53,7 +55,7 @@ def ridge(*, peak_tflops: float, bytes_per_second: float) -> float:
     return peak_tflops * 1e12 / bytes_per_second
 
 
-def sizes(largest: int, *, smallest: int = 32) -> list[int]:
+def sizes(largest: int, *, smallest: int = 16) -> list[int]:
     """Powers of two from the smallest size, and the largest."""
     found = []
     n = smallest
@@ -81,7 +83,7 @@ def sweep(device: str, kind: Kind, largest: int, *, seconds: float = 0.15) -> li
                     made.multiply, cuda=torch.cuda, flush=timing.l2_flush(), seconds=seconds
                 )
             else:
-                taken = timing.time_cpu(made.multiply, threads=products.threads(), seconds=seconds)
+                taken = timing.time_cpu(made.multiply, threads=THREADS, seconds=seconds)
             row = {"device": device, "kind": kind.name, "n": n} | taken.record()
             row["tflops"] = kinds.flops(n) / taken.best / 1e12
             row["intensity"] = kinds.intensity(kind, n)

@@ -106,9 +106,9 @@ def test_a_sweep_goes_from_launch_to_memory_to_arithmetic():
 
 
 def test_sizes_double_up_to_the_largest():
-    assert roofline.sizes(512) == [32, 64, 128, 256, 512]
-    assert roofline.sizes(600) == [32, 64, 128, 256, 512, 600]
-    assert roofline.sizes(64) == [32, 64]
+    assert roofline.sizes(512) == [16, 32, 64, 128, 256, 512]
+    assert roofline.sizes(600) == [16, 32, 64, 128, 256, 512, 600]
+    assert roofline.sizes(32) == [16, 32]
 
 
 def test_a_copy_moves_each_byte_twice(monkeypatch):
