@@ -1,5 +1,6 @@
 """What a container is made of: namespaces, cgroup limits, overlay, OCI specification."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,62 @@ def test_this_pythons_namespaces_are_those_that_the_kernel_links_to():
     own = engine.own_namespaces()
     assert str(Path("/proc/self/ns/pid").readlink()) == f"pid:[{own['pid']}]"
     assert {"pid", "mnt", "net", "uts", "ipc", "user"} <= set(own)
+
+
+ID = "a" * 64
+
+
+class FakeContainer:
+    """What `process_chain` and `oci_spec` ask of the SDK's container."""
+
+    id = ID
+
+    def __init__(self, pid: int) -> None:
+        self.attrs = {"State": {"Pid": pid}}
+
+    def reload(self) -> None:
+        pass
+
+
+@pytest.fixture
+def proc(tmp_path):
+    """A /proc with dockerd, a shim and its workload, whose pid is 21."""
+    commands = {
+        5: (1, "/usr/bin/dockerd"),
+        20: (
+            1,
+            f"/usr/bin/containerd-shim-runc-v2 -namespace moby -id {ID} -address /run/c/c.sock",
+        ),
+        21: (20, "sleep 60"),
+    }
+    for pid, (ppid, command) in commands.items():
+        folder = tmp_path / "proc" / str(pid)
+        folder.mkdir(parents=True)
+        (folder / "stat").write_text(f"{pid} (x) S {ppid} 1 1 0 -1")
+        (folder / "cmdline").write_bytes(command.replace(" ", "\0").encode())
+    return tmp_path / "proc"
+
+
+def test_the_bundle_is_found_as_the_shims_working_folder(proc, tmp_path):
+    (tmp_path / "bundle").mkdir()
+    shutil.copy(CAPTURES / "no-gpu/oci-config.json", tmp_path / "bundle/config.json")
+    (proc / "20/cwd").symlink_to(tmp_path / "bundle")
+    bundle = engine.oci_spec(FakeContainer(21), proc)
+    assert (bundle["readable"], bundle["bundle"]) == (True, str(tmp_path / "bundle"))
+    assert bundle["spec"] == converters.oci_spec(CAPTURES)["spec"]
+
+
+def test_a_bundle_that_may_not_be_read_says_what_to_type(proc):
+    bundle = engine.oci_spec(FakeContainer(21), proc)
+    assert (bundle["readable"], bundle["spec"]) == (False, None)
+    assert "`sudo cat /proc/20/cwd/config.json`" in bundle["why"]
+
+
+def test_a_pid_of_another_machine_is_not_taken_for_one_of_ours(proc):
+    assert engine.process_chain(FakeContainer(21), proc)["visible"] is True
+    elsewhere = engine.process_chain(FakeContainer(4021), proc)
+    assert (elsewhere["visible"], elsewhere["links"]) == (False, [])
+    assert engine.oci_spec(FakeContainer(4021), proc)["why"] == elsewhere["why"]
 
 
 def test_text_without_namespaces_is_refused():
