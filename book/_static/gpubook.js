@@ -16,3 +16,13 @@ window.addEventListener("load", () => {
   window.MathJax?.startup?.promise?.then(letWideThingsBeFocused);
   window.addEventListener("resize", letWideThingsBeFocused);
 });
+
+// Paper is white: a page is printed in the light theme, whatever is on the screen.
+let screenTheme = null;
+window.addEventListener("beforeprint", () => {
+  screenTheme = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+});
+window.addEventListener("afterprint", () => {
+  if (screenTheme) document.documentElement.dataset.theme = screenTheme;
+});

@@ -205,11 +205,11 @@ def evidence_rows(results: list[dict]) -> list[dict[str, Any]]:
     groups: dict[tuple, list[str]] = {}
     for notebook, item in _evidences(results):
         provenance = item["record"]["provenance"]
-        machine = f"{provenance['machine']['name']}: {machine_line(provenance)}"
-        day, why = provenance["date"][:10], item["why"] or "–"
-        key = (notebook, item["mode"], machine, day, why)
+        name, day = provenance["machine"]["name"], provenance["date"][:10]
+        machine = f"{name}, {day}: {machine_line(provenance)}"
+        key = (notebook, item["mode"], machine, item["why"] or "–")
         groups.setdefault(key, []).append(item["record"]["name"])
-    columns = ("notebook", "mode", "machine", "date", "why")
+    columns = ("notebook", "mode", "machine", "why")
     return [dict(zip(columns, key, strict=True), names=", ".join(groups[key])) for key in groups]
 
 
@@ -234,8 +234,7 @@ _STATUS = {
             "notebook": "Notebook",
             "mode": "Live?",
             "names": "Evidence",
-            "machine": "Machine",
-            "date": "Date",
+            "machine": "Machine and day",
             "why": "Why not live",
         },
         "Every evidence of this build",

@@ -171,6 +171,17 @@ def test_banners_differ_by_more_than_colour(tab, site):
     assert len(looks) == len({tuple(look) for look in looks}) > 0
 
 
+def test_a_page_is_printed_light_and_dark_again_on_the_screen(tab, site):
+    tab.page.emulate_media(color_scheme="dark")
+    tab.open(f"{site}/{DOCUMENTS[0]}.html")
+    theme = "() => document.documentElement.dataset.theme"
+    assert tab.page.evaluate(theme) == "dark"
+    tab.page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    assert tab.page.evaluate(theme) == "light"
+    tab.page.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    assert tab.page.evaluate(theme) == "dark"
+
+
 def test_wide_tables_scroll_in_their_own_box_and_can_be_focused(tab, site):
     tab.page.set_viewport_size({"width": 360, "height": 900})
     tab.open(f"{site}/book/this-machine.html")

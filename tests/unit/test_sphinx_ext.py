@@ -115,7 +115,7 @@ def test_the_evidence_table_says_why_something_is_not_live():
         ("live", "a", "–"),
         ("recorded", "b, c", "no Docker Engine"),
     ]
-    assert rows[1]["machine"].startswith("h100: ")
+    assert rows[1]["machine"].startswith("h100, 2026-11-23: ")
 
 
 def test_the_machine_is_that_of_live_evidence_never_of_a_recording():
