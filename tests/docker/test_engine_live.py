@@ -231,12 +231,16 @@ def engine_to_kill():
     )
     assert started.returncode == 0, started.stderr
     variables = dict(re.findall(r"^export (\w+)=(\S+)$", started.stdout, re.MULTILINE))
+    config = Path(variables["DOCKER_HOST"].removeprefix("unix://")).with_name("daemon.json")
+    data = Path(json.loads(config.read_text())["data-root"]).parent
     yield variables
     environment = {k: v for k, v in os.environ.items() if k != "GPUBOOK_ENGINE"}
     ended = subprocess.run(
         [*script, "stop", "--name", name], capture_output=True, text=True, env=environment
     )
     assert ended.returncode == 0, ended.stderr
+    assert name in data.name
+    shutil.rmtree(data)
 
 
 def copy_of_the_book(folder: Path) -> Path:
