@@ -80,6 +80,8 @@ def banner(record: Mapping, *, live: bool, why: str | None) -> Shown:
 def _cell(value: Any, spec: str) -> str:
     if value is None:
         return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return format(value, spec) if spec else str(value)
 
 
@@ -94,7 +96,7 @@ def table(
 
     ``columns`` maps a row's keys to headers (with units) and sets their order; without it the
     first row's keys are used. ``formats`` maps a key to a format specification such as
-    ``".1f"``. ``None`` shows as a dash. Everything is escaped.
+    ``".1f"``. ``None`` shows as a dash, true and false as yes and no. Everything is escaped.
     """
     columns = dict(columns or {key: key for key in (rows[0] if rows else {})})
     formats = formats or {}

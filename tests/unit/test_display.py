@@ -14,7 +14,7 @@ from matplotlib import pyplot
 from gpubook.evidence import figure, table
 from gpubook.evidence.display import transcript
 
-ROWS = [{"name": "<b>", "seconds": 1.25}, {"name": "y", "seconds": None}]
+ROWS = [{"name": "<b>", "seconds": 1.25}, {"name": True, "seconds": None}]
 
 
 def test_a_table_escapes_formats_and_names_its_columns():
@@ -24,7 +24,7 @@ def test_a_table_escapes_formats_and_names_its_columns():
     root = ET.fromstring(shown._repr_html_())
     assert [th.text for th in root.iter("th")] == ["Name", "Time (s)"]
     assert all(th.get("scope") == "col" for th in root.iter("th"))
-    assert [td.text for td in root.iter("td")] == ["<b>", "1.2", "y", "–"]
+    assert [td.text for td in root.iter("td")] == ["<b>", "1.2", "yes", "–"]
     assert root.find("table/caption").text == "T & C"
     assert root.get("tabindex") == "0"  # a keyboard can scroll it
     assert repr(shown).splitlines()[0] == "T & C"
