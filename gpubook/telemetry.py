@@ -94,6 +94,8 @@ class _Nvml:
             "temperature_celsius": self._ask(
                 lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
             ),
+            "performance_state": self._ask(lambda: nvml.nvmlDeviceGetPerformanceState(handle)),
+            "gpu_memory_total_bytes": self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total),
             "sm_clock_mhz": self._ask(
                 lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)
             ),
@@ -125,6 +127,27 @@ def summary(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def busiest(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The moment of highest GPU utilisation, with the fields that ``nvidia-smi`` prints.
+
+    Raises ValueError when no sample has a GPU's utilisation.
+    """
+    on_gpu = [s for s in samples if s.get("gpu_percent") is not None]
+    if not on_gpu:
+        raise ValueError("these samples have no GPU in them")
+    best = max(on_gpu, key=lambda s: s["gpu_percent"])
+    keys = (
+        "gpu_percent",
+        "gpu_memory_bytes",
+        "gpu_memory_total_bytes",
+        "power_watts",
+        "power_limit_watts",
+        "temperature_celsius",
+        "performance_state",
+    )
+    return {key: best.get(key) for key in keys}
 
 
 def draw(

@@ -182,7 +182,7 @@ def distinct(messages: Messages, *, near: float = NEAR) -> list[int]:
 def _near_pairs(texts: list[str], near: float) -> list[tuple[int, int]]:
     from sklearn.feature_extraction.text import CountVectorizer
 
-    padded = [f"   {text}   " for text in texts]  # so that even "ok" has pieces
+    padded = [f"\x02\x02\x02{text}\x03\x03\x03" for text in texts]  # even "ok" has pieces then
     pieces = CountVectorizer(
         analyzer="char", ngram_range=(4, 4), binary=True, dtype=np.float32
     ).fit_transform(padded)

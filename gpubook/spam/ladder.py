@@ -53,11 +53,15 @@ def climb(
 
     ``messages_per_second`` and ``tokens_per_batch`` come from ``timed`` real training steps on
     batches spread evenly over the lengths; ``tflops`` counts the useful products only (padding
-    is not useful). ``ratio`` is the speed over the first rung's.
+    is not useful). ``ratio`` is the speed over the first rung's; ``mfu`` is ``tflops`` over
+    ``product_tflops``, what a plain matrix product of that precision reaches on this machine.
     """
     rows = [measure(rung, messages, source, device=device, timed=timed) for rung in rungs]
+    reach = {kind: product_tflops(device, kind) for kind in {rung.precision for rung in rungs}}
     for row in rows:
         row["ratio"] = row["messages_per_second"] / rows[0]["messages_per_second"]
+        row["product_tflops"] = reach[row["precision"]]
+        row["mfu"] = row["tflops"] / row["product_tflops"]
     return rows
 
 
@@ -119,6 +123,25 @@ def measure(
         "padding_share": 1 - useful / computed,
         "tflops": flops_per_token(network.config) * useful / seconds / 1e12,
     }
+
+
+def product_tflops(device: str, precision: str, *, n: int | None = None) -> float:
+    """TFLOP/s of one n × n matrix product, the best of several: the ceiling for a training."""
+    import torch
+
+    on_gpu = device.startswith("cuda")
+    n = n or (8192 if on_gpu else 1536)
+    wait = torch.cuda.synchronize if on_gpu else (lambda: None)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a = torch.randn(n, n, device=device).to(dtype)
+    best = float("inf")
+    for _ in range(6):
+        wait()
+        begin = time.perf_counter()
+        a @ a
+        wait()
+        best = min(best, time.perf_counter() - begin)
+    return 2 * n**3 / best / 1e12
 
 
 def flops_per_token(config) -> float:
