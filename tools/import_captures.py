@@ -21,6 +21,7 @@ from gpubook.engine import captures as engine
 from gpubook.errors import BookError
 from gpubook.evidence import new_record, write_recording
 from gpubook.evidence.records import read_json, recording_path
+from gpubook.injection import captures as injection
 
 ROOT = Path(__file__).resolve().parent.parent
 MACHINE = "h100"
@@ -47,6 +48,10 @@ CONVERTERS = [
     Converter(_01, "binaries", _DOCKER, "no-gpu/process-tree.txt", engine.binaries),
     Converter(_01, "process-chain", _DOCKER, "no-gpu/process-tree.txt", engine.process_chain),
     Converter(_01, "oci-spec", _DOCKER, "no-gpu/oci-config.json", engine.oci_spec),
+    *(
+        Converter(notebook, name, tuple(sorted(needs.split(","))), capture, convert)
+        for notebook, name, needs, capture, convert in injection.CONVERTERS
+    ),
 ]
 
 

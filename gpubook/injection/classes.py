@@ -46,7 +46,7 @@ CLASSES = {
         Class("device-rule", "device cgroup rules", "Permission to open a device node."),
         Class("hook", "OCI hooks", "Programs run while the container is being created."),
         Class("wsl", "WSL2 driver", "GPU access through the Windows host."),
-        Class("cdi-edit", "edit of another CDI vendor", "Asked for by a specification not NVIDIA's."),
+        Class("cdi-edit", "edit of another CDI vendor", "From a specification of its own."),
         Class("device-flag", "device from --device", "Passed through as the command line asked."),
         Class(UNKNOWN, "unknown", "In no table of this book: look at it."),
     )
@@ -156,7 +156,12 @@ _PATHS: tuple[tuple[re.Pattern[str], Known], ...] = tuple(
             "to the fabric manager (NVSwitch)",
         ),
         (r"/tmp/nvidia-mps", "ipc-socket", "compute", "to the multi-process service"),
-        (r".*/vulkan/icd\.d/nvidia\w*\.json", "graphics-config", "graphics", "names the Vulkan driver"),
+        (
+            r".*/vulkan/icd\.d/nvidia\w*\.json",
+            "graphics-config",
+            "graphics",
+            "names the Vulkan driver",
+        ),
         (
             r".*/vulkan/implicit_layer\.d/nvidia\w*\.json",
             "graphics-config",
@@ -190,7 +195,12 @@ _PATHS: tuple[tuple[re.Pattern[str], Known], ...] = tuple(
             "",
             "ModifyDeviceFiles set to 0, so that no program makes device nodes of its own",
         ),
-        (r"/proc/driver/nvidia/gpus/[\da-fA-F:.]+", "procfs", "", "facts on one GPU, by PCI address"),
+        (
+            r"/proc/driver/nvidia/gpus/[\da-fA-F:.]+",
+            "procfs",
+            "",
+            "facts on one GPU, by PCI address",
+        ),
         (r"/run/nvidia-ctk-hook[\w-]+", "hook-workspace", "", "holds the edited params file"),
     )
 )

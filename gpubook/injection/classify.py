@@ -80,7 +80,9 @@ def counts(items: Iterable[Item]) -> dict[str, int]:
 def capabilities(items: Iterable[Item]) -> dict[str, int]:
     """Number of injected driver libraries and programs by driver capability."""
     files = ("driver-library", "driver-binary")
-    found = Counter(i.capability for i in injected(items) if i.kind == "mount" and i.class_id in files)
+    found = Counter(
+        i.capability for i in injected(items) if i.kind == "mount" and i.class_id in files
+    )
     return dict(sorted(found.items()))
 
 
@@ -101,14 +103,24 @@ def _mount(mount: Mount, seen: Observation, others: tuple[CdiEdits, ...]) -> Ite
     if _other(target, others):
         edit = _other(target, others)
         return _item(
-            "mount", "injected", "cdi-edit", target, source=source, purpose=f"a mount of {edit.kind}"
+            "mount",
+            "injected",
+            "cdi-edit",
+            target,
+            source=source,
+            purpose=f"a mount of {edit.kind}",
         )
     for pattern, fstypes, purpose in classes.DOCKER_MOUNTS:
         if pattern.fullmatch(target) and (not fstypes or mount.fstype in fstypes):
             return _item("mount", "engine", "", target, source=source, purpose=purpose)
     if seen.request and target in seen.request.mounts:
         return _item(
-            "mount", "asked", "", target, source=source, purpose="a volume or bind mount you asked for"
+            "mount",
+            "asked",
+            "",
+            target,
+            source=source,
+            purpose="a volume or bind mount you asked for",
         )
     known = known_path(target)
     if known:
@@ -121,7 +133,9 @@ def _mount(mount: Mount, seen: Observation, others: tuple[CdiEdits, ...]) -> Ite
             purpose=known.purpose,
             capability=known.capability,
         )
-    return _item("mount", UNKNOWN, UNKNOWN, target, source=source, purpose="in no table of this book")
+    return _item(
+        "mount", UNKNOWN, UNKNOWN, target, source=source, purpose="in no table of this book"
+    )
 
 
 def _devices(seen: Observation, others: tuple[CdiEdits, ...]) -> list[Item]:
@@ -196,7 +210,9 @@ def _environment(seen: Observation, others: tuple[CdiEdits, ...]) -> list[Item]:
         else:
             origin, class_id, purpose = UNKNOWN, UNKNOWN, "not asked for, and in no table"
         source = f"{name}={asked[name]}" if name in asked else ""
-        items.append(_item("env", origin, class_id, line, name=name, purpose=purpose, source=source))
+        items.append(
+            _item("env", origin, class_id, line, name=name, purpose=purpose, source=source)
+        )
     return items
 
 
@@ -224,7 +240,12 @@ def _links(seen: Observation, files: dict[str, Item]) -> list[Item]:
         else:
             items.append(
                 _item(
-                    "link", "image", "", link.path, source=link.target, purpose="leads to no injected file"
+                    "link",
+                    "image",
+                    "",
+                    link.path,
+                    source=link.target,
+                    purpose="leads to no injected file",
                 )
             )
     return items

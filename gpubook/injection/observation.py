@@ -147,7 +147,9 @@ def _unescape(text: str) -> str:
 
 
 def _bad(what: str, number: int, line: str) -> MalformedInput:
-    return MalformedInput(f"{what}, line {number}: cannot read {line[:120]!r}; is it the whole file?")
+    return MalformedInput(
+        f"{what}, line {number}: cannot read {line[:120]!r}; is it the whole file?"
+    )
 
 
 def parse_mountinfo(text: str) -> tuple[Mount, ...]:
@@ -276,7 +278,9 @@ def parse_inspect(data: Any) -> Request:
                 "driver": str(item.get("Driver") or ""),
                 "count": item.get("Count") or 0,
                 "ids": [str(x) for x in _list(item.get("DeviceIDs"))],
-                "capabilities": [[str(c) for c in _list(x)] for x in _list(item.get("Capabilities"))],
+                "capabilities": [
+                    [str(c) for c in _list(x)] for x in _list(item.get("Capabilities"))
+                ],
             }
             for item in map(_dict, _list(host.get("DeviceRequests")))
         ),
@@ -348,9 +352,7 @@ def _smi_path(text: str) -> str | None:
     return first if first.startswith("/") else None
 
 
-def from_sections(
-    sections: dict[str, str], *, inspect: Any = None, oci: Any = None
-) -> Observation:
+def from_sections(sections: dict[str, str], *, inspect: Any = None, oci: Any = None) -> Observation:
     """Build an observation from named texts: mountinfo, dev, env, links, ldcache, ldconf, proc,
     smi. Missing ones count as empty, but mountinfo must be there."""
     if not sections.get("mountinfo", "").strip():

@@ -58,7 +58,9 @@ def decide(seen: Observation, items: tuple[Item, ...] | None = None) -> Decision
     if path == "none":
         agreeing = (
             *agreeing,
-            Reason("no driver file, no GPU node, no hook of the toolkit", "everything read", "none"),
+            Reason(
+                "no driver file, no GPU node, no hook of the toolkit", "everything read", "none"
+            ),
         )
     return Decision(path, agreeing, against)
 
@@ -92,9 +94,7 @@ def _from_inside(seen: Observation, items: tuple[Item, ...]) -> list[Reason]:
             Reason(f"device nodes are bind mounts ({', '.join(mounted)})", "mountinfo", "legacy")
         )
     if "/proc/driver/nvidia" in mounts:
-        reasons.append(
-            Reason("/proc/driver/nvidia is a tmpfs of its own", "mountinfo", "legacy")
-        )
+        reasons.append(Reason("/proc/driver/nvidia is a tmpfs of its own", "mountinfo", "legacy"))
     if "/proc/driver/nvidia/params" in mounts:
         reasons.append(
             Reason("only /proc/driver/nvidia/params is covered, by one file", "mountinfo", "cdi")
@@ -102,7 +102,9 @@ def _from_inside(seen: Observation, items: tuple[Item, ...]) -> list[Reason]:
     if any(i.class_id == "hook-workspace" for i in items):
         reasons.append(Reason("a scratch folder of nvidia-cdi-hook", "mountinfo", "cdi"))
     if any(i.kind == "ld-config" and i.origin == "injected" for i in items):
-        reasons.append(Reason("loader configuration *nvcr* was written", "/etc/ld.so.conf.d", "cdi"))
+        reasons.append(
+            Reason("loader configuration *nvcr* was written", "/etc/ld.so.conf.d", "cdi")
+        )
     if seen.env.get("NVIDIA_VISIBLE_DEVICES") == "void" and _has_driver(items):
         reasons.append(Reason("NVIDIA_VISIBLE_DEVICES=void", "environment", "cdi"))
     if any(i.class_id == "wsl" and i.origin == "injected" for i in items):
@@ -118,7 +120,9 @@ def _from_request(seen: Observation, items: tuple[Item, ...]) -> list[Reason]:
     for ask in request.device_requests:
         if ask["driver"] == "cdi":
             names = ", ".join(ask["ids"])
-            reasons.append(Reason(f"asked for the CDI device {names}", "docker inspect", "engine-cdi"))
+            reasons.append(
+                Reason(f"asked for the CDI device {names}", "docker inspect", "engine-cdi")
+            )
         elif ask["driver"] in ("", "nvidia") and ["gpu"] in ask["capabilities"]:
             # --gpus: says that a GPU was wanted, not how it came; the engine's version decides
             cdi = any(i.kind == "hook" and i.name != "prestart" for i in items if _ours(i))
