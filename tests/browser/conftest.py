@@ -87,19 +87,32 @@ class Tab:
         )
 
 
+@pytest.fixture(scope="session")
+def window(chromium):
+    """One browser window for all tabs, so that what the pages share is loaded once."""
+    context = chromium.new_context(reduced_motion="reduce")
+    yield context
+    context.close()
+
+
+def _page(window):
+    page = window.new_page()
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.emulate_media(color_scheme="light")
+    return page
+
+
 @pytest.fixture
-def tab(chromium, site) -> Iterator[Tab]:
+def tab(window, site) -> Iterator[Tab]:
     """A new tab for the served book, wide and light."""
-    context = chromium.new_context(
-        viewport={"width": 1440, "height": 900}, color_scheme="light", reduced_motion="reduce"
-    )
-    yield Tab(context.new_page(), site)
-    context.close()
+    page = _page(window)
+    yield Tab(page, site)
+    page.close()
 
 
 @pytest.fixture
-def disk_tab(chromium, built_book) -> Iterator[Tab]:
+def disk_tab(window, built_book) -> Iterator[Tab]:
     """A new tab for the book as it lies on the disk."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    yield Tab(context.new_page(), built_book.as_uri())
-    context.close()
+    page = _page(window)
+    yield Tab(page, built_book.as_uri())
+    page.close()

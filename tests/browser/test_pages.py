@@ -83,8 +83,10 @@ def test_a_page_is_whole_and_accessible_in_both_themes_on_wide_and_narrow_screen
             )
             where = f"{theme}, {width} pixels"
             assert tab.page.evaluate(WIDER) == [], f"scrolls sideways: {where}"
-            # Another theme changes nothing but colours, so it is judged by those.
-            assert violations(tab.page, EVERYTHING if theme == "light" else COLOURS) == [], where
+            if theme == "light":
+                assert violations(tab.page, EVERYTHING) == [], where
+            elif width == 1440:  # another theme changes colours, and they are the same on any width
+                assert violations(tab.page, COLOURS) == [], where
     assert tab.problems == []
     assert tab.requests > 5, "the account of requests is not working"
 
