@@ -304,5 +304,5 @@ def unit_of(row: dict) -> str:
 def flat(row: dict) -> dict:
     """A row with its nested parts as columns of a table: format, unit, kernel, clock, power."""
     state = row["state"] or {}
-    kernel = row["unit"] or {"kernel": None, "reason": None}
+    kernel = row["unit"] or {}
     return row | state | kernel | {"kind": KINDS[row["kind"]].title, "unit": unit_of(row)}

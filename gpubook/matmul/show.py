@@ -7,6 +7,7 @@ from typing import Any
 
 from gpubook.evidence import table
 from gpubook.matmul import peaks, products, unit
+from gpubook.matmul.kinds import KINDS
 
 _COLUMNS = {
     "unit": ("Unit", ""),
@@ -47,9 +48,10 @@ def decisions(found: Iterable[dict], *, caption: str) -> Any:
     columns = {
         "generation": ("GPU", ""),
         "kind": ("Format", ""),
-        "kernel": ("Kernel", ""),
         "unit": ("Decided", ""),
+        "mark": ("From", ""),
         "reason": ("Because", ""),
+        "kernel": ("Kernel", ""),
     }
     return _table(list(found), columns, caption)
 
@@ -57,11 +59,13 @@ def decisions(found: Iterable[dict], *, caption: str) -> Any:
 def published_kernels() -> Any:
     """The kernels that others profiled, told by our rules."""
     told = [row | unit.decide(row["kernel"]).record() for row in unit.known_kernels()]
-    short = [row | {"kernel": _shorten(row["kernel"])} for row in told]
+    short = [
+        row | {"kernel": _shorten(row["kernel"]), "kind": KINDS[row["kind"]].title} for row in told
+    ]
     return decisions(short, caption="From a kernel's name to its unit")
 
 
-def _shorten(kernel: str, length: int = 64) -> str:
+def _shorten(kernel: str, length: int = 48) -> str:
     return kernel if len(kernel) <= length else f"{kernel[: length - 1]}…"
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 
 from gpubook.errors import BookError
@@ -25,14 +25,19 @@ class UnitError(BookError):
 
 @dataclass(frozen=True)
 class Decision:
-    """The unit (``None`` when it cannot be told), the kernel, and the reason in one line."""
+    """The unit (``None`` when it cannot be told), the kernel, and the reason in one line.
+
+    ``mark`` is the part of the name that tells the unit.
+    """
 
     unit: str | None
     kernel: str
     reason: str
+    mark: str = ""
 
     def record(self) -> dict:
-        return {"unit": self.unit, "kernel": self.kernel, "reason": self.reason}
+        """The decision as evidence holds it."""
+        return asdict(self)
 
 
 _RULES: tuple[tuple[str, str, str], ...] = (
@@ -64,10 +69,10 @@ _RULES: tuple[tuple[str, str, str], ...] = (
 
 def decide(kernel: str) -> Decision:
     """Tell the unit from one kernel's name."""
-    found = [(unit, reason) for rule, unit, reason in _RULES if re.search(rule, kernel)]
-    units = {unit for unit, _ in found}
-    if len(units) == 1:
-        return Decision(found[0][0], kernel, found[0][1])
+    found = [(m[0], unit, why) for rule, unit, why in _RULES if (m := re.search(rule, kernel))]
+    if len({unit for _, unit, _ in found}) == 1:
+        mark, unit, why = found[0]
+        return Decision(unit, kernel, why, mark.strip("_"))
     why = "no rule knows this name" if not found else "the name fits rules of both units"
     return Decision(None, kernel, why)
 

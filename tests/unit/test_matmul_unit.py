@@ -21,6 +21,8 @@ def test_a_published_kernel_is_told_as_those_who_profiled_it_did(row):
     decision = unit.decide(row["kernel"])
     assert decision.unit == row["unit"]
     assert decision.reason
+    assert decision.mark
+    assert decision.mark in row["kernel"]
 
 
 def test_the_published_kernels_cover_five_generations_and_both_units():
@@ -33,6 +35,7 @@ def test_the_published_kernels_cover_five_generations_and_both_units():
 
 def test_a_kernel_for_an_older_architecture_is_told_by_its_instruction_not_by_its_number():
     assert unit.decide(HOPPER_FP32).unit == CUDA_CORES
+    assert unit.decide(HOPPER_FP32).mark == "ffma"
     assert unit.decide(HOPPER_FP32.replace("_ffma", "_tensor16x8x8")).unit == TENSOR_CORES
 
 
