@@ -41,13 +41,14 @@ class Kind:
         """The largest relative error, ‖C − C₆₄‖ / ‖C₆₄‖, that passes for a product of size n.
 
         The parts, for independent random roundings with unit roundoff u = 2^-bits: storing the
-        result costs at most u(result); where the unit itself rounds the operands (TF32), two
-        roundings cost at most √2·u; adding n terms in FP32 grows like √n · 2⁻²⁴. Operands that
-        are stored rounded cost nothing here: the reference multiplies the same rounded numbers.
+        result costs at most u(result); adding n terms in FP32 grows like √n · 2⁻²⁴. Where the
+        unit itself shortens the operands (TF32), 2u is allowed: rounding both costs some 0.6u,
+        cutting both off, which always errs in one direction, some 1.5u. Operands that are
+        stored rounded cost nothing here: the reference multiplies the same rounded numbers.
         FP8 on Tensor Cores adds with fewer bits than FP32 (DeepSeek-V3 report, 2024, section
         3.3.2, found about 14 on Hopper), for which 2⁻¹⁰ is allowed.
         """
-        inside = math.sqrt(2) * 2.0**-self.bits if self.rounds_inside else 0.0
+        inside = 2 * 2.0**-self.bits if self.rounds_inside else 0.0
         adding = math.sqrt(n) * 2.0**-24 + (2.0**-10 if self.name == "fp8" else 0.0)
         return 2.0**-self.out_bits + inside + adding
 
@@ -114,7 +115,7 @@ def need(kind: Kind, n: int, scratch: int) -> int:
     return kind.bytes(n) + made_from + scratch
 
 
-def fit(kind: Kind, n: int, free_bytes: int, *, scratch: int = 0, shrink: bool = True) -> Fit:
+def fit(kind: Kind, n: int, free_bytes: int, scratch: int = 0, *, shrink: bool = True) -> Fit:
     """The largest size up to ``n`` that fits into 80 % of the free memory.
 
     Raises BookError, with the arithmetic, when even the smallest does not fit, or when

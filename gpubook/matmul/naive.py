@@ -26,7 +26,7 @@ WRONG = {
     "first run": "no warm-up: it counts loading the library, starting threads, first use of memory",
     "making the data included": "it times the random numbers with the product",
     "one thread": "torch.utils.benchmark uses one thread unless told",
-    "zeros": "zeros instead of data: fewer bits switch, so a GPU needs less power for them",
+    "zeros": "zeros instead of data: fewer bits switch, and a GPU at its power limit runs faster",
     "no synchronise": "the call returns at once, so it times the launch, not the work",
     "copy back included": "it times the result's way over PCIe with the product",
 }

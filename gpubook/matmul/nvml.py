@@ -47,7 +47,8 @@ def _handle(index: int) -> tuple[ModuleType, Any]:
 class Watch:
     """Samples clock, power and temperature from a thread while a block runs.
 
-    ``read`` returns one sample (a dict of numbers) and is replaced by tests.
+    ``read`` returns one sample (a dict of numbers) and is replaced by tests. Where NVML does
+    not tell (a slice of a card under MIG, say) there are no samples, and no error.
     """
 
     def __init__(self, read: Any = None, *, every: float = 0.02) -> None:
@@ -55,24 +56,40 @@ class Watch:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._nvml: ModuleType | None = None
+        self._refusals: tuple[type[Exception], ...] = ()
         self.samples: list[dict[str, float]] = []
 
     def __enter__(self) -> Watch:
         if self._read is None:
-            self._nvml, handle = _handle(0)
-            nvml = self._nvml
-            self._read = lambda: {
-                "sm_mhz": nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
-                "watts": nvml.nvmlDeviceGetPowerUsage(handle) / 1e3,
-                "celsius": nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
-            }
+            self._read = self._reader()
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self._thread.start()
         return self
 
+    def _reader(self) -> Any:
+        import pynvml as nvml
+
+        self._refusals = (nvml.NVMLError,)
+        handle = None
+
+        def read() -> dict[str, float]:
+            nonlocal handle
+            if handle is None:
+                self._nvml, handle = _handle(0)
+            return {
+                "sm_mhz": nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
+                "watts": nvml.nvmlDeviceGetPowerUsage(handle) / 1e3,
+                "celsius": nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
+            }
+
+        return read
+
     def _loop(self) -> None:
         while True:
-            self.samples.append(self._read())
+            try:
+                self.samples.append(self._read())
+            except self._refusals:
+                return
             if self._stop.wait(self._every):
                 return
 
@@ -87,8 +104,10 @@ class Watch:
         if self._nvml is not None:
             self._nvml.nvmlShutdown()
 
-    def record(self) -> dict:
+    def record(self) -> dict | None:
         """Median clock (MHz), highest power (W) and temperature (°C), number of samples."""
+        if not self.samples:
+            return None
         return {
             "sm_mhz": statistics.median(s["sm_mhz"] for s in self.samples),
             "watts": max(s["watts"] for s in self.samples),

@@ -79,7 +79,7 @@ def roofline(series: Sequence[dict]) -> Any:
     return fig
 
 
-def gpu_series(evidence: Evidence, kind: str = "bf16") -> dict:
+def gpu_series(evidence: Evidence, kind: str = "fp16") -> dict:
     """A GPU's roofline: its copy and its sweep, below the vendor's peak where that is known."""
     points = evidence.data["sweep"]
     peak = peaks.peak_of(evidence.provenance["machine"]["gpus"][0]["name"])

@@ -256,19 +256,28 @@ def device_name(device: str) -> str:
 
 def _fitted(kind: Kind, device: str, n: int | None) -> kinds.Fit:
     wanted = n or DEFAULT_N[device]
+    if device == "cpu" and n is None and kind.name not in cpu_formats(_cpu_flags()):
+        wanted = SLOW_N
+    if kind.name == "fp8" and wanted % 16:
+        raise UsageError(f"FP8 kernels want sizes that are multiples of 16, not {wanted}")
+    return kinds.fit(kind, wanted, *_memory(device), shrink=n is None)
+
+
+def largest_that_fits(kind: Kind, device: str, n: int) -> int:
+    """``n``, or the largest smaller size whose product the device's free memory holds."""
+    return kinds.fit(kind, n, *_memory(device)).n
+
+
+def _memory(device: str) -> tuple[int, int]:
+    """Free bytes on the device, and the bytes that timing itself takes there."""
     if device == "cpu":
         import psutil
 
-        if n is None and kind.name not in cpu_formats(_cpu_flags()):
-            wanted = SLOW_N
-        return kinds.fit(kind, wanted, psutil.virtual_memory().available, shrink=n is None)
+        return psutil.virtual_memory().available, 0
     import torch
 
     torch.cuda.empty_cache()
-    free, _ = torch.cuda.mem_get_info()
-    if kind.name == "fp8" and wanted % 16:
-        raise UsageError(f"FP8 kernels want sizes that are multiples of 16, not {wanted}")
-    return kinds.fit(kind, wanted, free, scratch=timing.FLUSH_BYTES, shrink=n is None)
+    return torch.cuda.mem_get_info()[0], timing.FLUSH_BYTES
 
 
 def precision(kind: Kind, device: str) -> contextlib.AbstractContextManager[None]:

@@ -76,7 +76,7 @@ def sweep(device: str, kind: Kind, largest: int, *, seconds: float = 0.15) -> li
 
     rows = []
     with products.precision(kind, device):
-        for n in sizes(largest):
+        for n in sizes(products.largest_that_fits(kind, device, largest)):
             made = products.operands(kind, n, device)
             if device == "cuda":
                 taken = timing.time_cuda(
