@@ -10,13 +10,17 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpubook import injection
 from gpubook.errors import BookError
 from gpubook.injection import cdi, own, stub
 from tests.conftest import ROOT
+
+# Others use this machine, too: an example may take its time.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 CAPTURES = ROOT / "recordings/h100/captures"
 TEXT = (CAPTURES / "cdi-nvidia.yaml").read_text()
