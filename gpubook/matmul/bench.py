@@ -1,12 +1,14 @@
 """``gpubook bench matmul``: every format beside the reference timer, in one run.
 
-Version 1: three rounds, ours and the reference in turn on the same operands, medians compared.
+Version 1: rounds in which ours and the reference take turns on the same operands, and take turns
+in who is first; medians compared.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from pathlib import Path
 
 from gpubook import machine
 from gpubook.errors import BookError
@@ -15,7 +17,9 @@ from gpubook.matmul import kinds, nvml, peaks, products, timing, unit
 from gpubook.matmul.kinds import KINDS, Kind
 
 VERSION = 1
-ROUNDS = 3
+ROUNDS = {"cuda": 3, "cpu": 9}
+"""More on a CPU, which does other work, too."""
+
 WITHIN = 0.03
 """How far our median may be from the reference's."""
 
@@ -69,9 +73,14 @@ def _row(kind: Kind, device: str, n: int | None, seconds: float) -> dict:
 def _rounds(run: Callable[[], object], device: str, seconds: float) -> tuple[list, list]:
     """Medians of our timer and of the reference, in turn, so that both meet the same clocks."""
     ours, theirs = [], []
-    for _ in range(ROUNDS):
-        ours.append(_ours(run, device, seconds).median)
-        theirs.append(_REFERENCE[device][1](run, seconds))
+    turns = [
+        lambda: ours.append(_ours(run, device, seconds).median),
+        lambda: theirs.append(_REFERENCE[device][1](run, seconds)),
+    ]
+    for _ in range(ROUNDS[device]):
+        for turn in turns:
+            turn()
+        turns.reverse()
     return ours, theirs
 
 
@@ -155,3 +164,17 @@ def judge(result: dict) -> list[dict]:
             }
         )
     return claims
+
+
+def write(root: Path, result: dict, machine_name: str) -> Path:
+    """Keep a run of the bench as ``recordings/<machine_name>/04-matmul/bench.json``."""
+    provenance = result["provenance"]
+    described = provenance["machine"] | {"name": machine_name}
+    record = records.new_record(
+        "04-matmul",
+        "bench",
+        {key: value for key, value in result.items() if key != "provenance"},
+        needs=("gpu",) if result["device"] == "cuda" else (),
+        provenance=provenance | {"machine": described},
+    )
+    return records.write_recording(root, record)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from gpubook import machine
 from gpubook.errors import BookError
-from gpubook.matmul import bench, products
+from gpubook.evidence import load_recording
+from gpubook.matmul import bench, products, unit
+from gpubook.matmul.kinds import KINDS
+
+ROOT = Path(__file__).parents[2]
 
 
 def row(kind, unit, ratio=1.0, tflops=700.0):
@@ -73,6 +78,29 @@ def test_the_cpu_bench_times_each_format_beside_the_reference_in_turn():
         assert len(one["rounds_seconds"]) == len(one["reference"]["rounds_seconds"])
         assert one["reference"]["method"].startswith("torch.utils.benchmark")
     assert told["provenance"]["machine"]["cpu"] == machine.probe().cpu
+
+
+def test_a_run_is_kept_as_a_recording_with_its_provenance(tmp_path):
+    told = bench.bench("cpu", 64, seconds=0.01)
+    path = bench.write(tmp_path, told, "some-cpu")
+    assert path == tmp_path / "recordings" / "some-cpu" / "04-matmul" / "bench.json"
+    record = load_recording(path)
+    assert record["data"]["rows"] == told["rows"]
+    assert record["provenance"]["machine"]["name"] == "some-cpu"
+
+
+def test_every_recorded_bench_holds_all_its_claims():
+    paths = sorted((ROOT / "recordings").glob("*/04-matmul/bench.json"))
+    if not paths:
+        pytest.skip("no machine's bench is recorded yet")
+    for path in paths:
+        data = load_recording(path)["data"]
+        assert failing(data) == [], path
+        for one in data["rows"]:
+            assert one["tflops"] == pytest.approx(2 * one["n"] ** 3 / one["seconds"] / 1e12)
+            assert one["error"] <= one["bound"]
+            if one["unit"]:
+                assert unit.decide(one["unit"]["kernel"]).unit == KINDS[one["kind"]].unit
 
 
 def test_without_a_gpu_the_cuda_bench_is_one_line(monkeypatch):
