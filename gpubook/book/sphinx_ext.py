@@ -1,7 +1,7 @@
 """The book's own Sphinx extension: executed notebooks, evidence in prose, inline diagrams.
 
 - A notebook is read from the folder of the executed ones (environment variable
-  GPUBOOK_EXECUTED, or ``_build/executed``); results are in the folder ``results`` beside it.
+  GPUBOOK_EXECUTED, or ``_build/executed``); results are in the folder ``results`` beside that.
 - ``{gpubook-status} machine|notebooks|evidence``: what made these pages.
 - ``{gpubook-banner} live|recorded``: a real banner of this build, as an example.
 - ``{gpubook-figure}`MACHINE/NOTEBOOK/NAME:PATH FORMAT` ``: one recorded figure, with its source.
@@ -36,11 +36,6 @@ INJECTED = "injected-parameters"
 def executed_folder(root: Path) -> Path:
     """Where the executed notebooks are: $GPUBOOK_EXECUTED, or ``_build/executed``."""
     return Path(os.environ.get("GPUBOOK_EXECUTED") or root / "_build" / "executed")
-
-
-def results_folder(root: Path) -> Path:
-    """Where the executed notebooks' results are."""
-    return executed_folder(root).parent / "results"
 
 
 def executed_source(source: str, executed: Path) -> str:
@@ -115,14 +110,23 @@ def _read_executed(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def load_results(root: Path) -> list[dict[str, Any]]:
-    """All results of this build, checked, in the order of the notebooks."""
+    """All results of this build, checked, in the order of the notebooks.
+
+    Raises BookError when there are none, or one is not of the executed notebook beside it.
+    """
+    from gpubook.book.cache import file_digest
     from gpubook.book.execute import load_result
 
-    folder = results_folder(root)
-    names = sorted(path.stem for path in executed_folder(root).glob("*.ipynb"))
-    if not names:
-        raise BookError(f"no executed notebooks beside {folder}: run `gpubook run`")
-    return [load_result(folder.parent, name) for name in names]
+    executed = sorted(executed_folder(root).glob("*.ipynb"))
+    if not executed:
+        raise BookError(f"no executed notebooks in {executed_folder(root)}: run `gpubook run`")
+    results = []
+    for path in executed:
+        result = load_result(executed_folder(root).parent, path.stem)
+        if result["executed_sha256"] != file_digest(path):
+            raise BookError(f"{path} is not the notebook that gave its results: run `gpubook run`")
+        results.append(result)
+    return results
 
 
 def _evidences(results: list[dict]) -> Iterator[tuple[str, dict]]:

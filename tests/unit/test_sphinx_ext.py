@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sphinx.errors import ExtensionError
 
 from gpubook.book import sphinx_ext
 from gpubook.book.render import RenderError, first_problems, render
+from gpubook.errors import BookError
 
 PROVENANCE = {
     "machine": {
@@ -126,6 +128,23 @@ def test_the_machine_is_that_of_live_evidence_never_of_a_recording():
     assert shown["Processor"] == "A processor, 2 cores"
     assert shown["Memory"] == "8.0 GiB"
     assert shown["Docker Engine"] == "none"
+
+
+def test_results_of_another_run_than_the_page_are_an_error(tmp_path, monkeypatch):
+    folder = tmp_path / "executed"
+    folder.mkdir()
+    monkeypatch.setenv("GPUBOOK_EXECUTED", str(folder))
+    with pytest.raises(BookError, match="no executed notebooks"):
+        sphinx_ext.load_results(tmp_path)
+
+    page = folder / "01-x.ipynb"
+    page.write_text(_notebook(), encoding="utf-8")
+    result = _result("01-x", executed_sha256=hashlib.sha256(page.read_bytes()).hexdigest())
+    monkeypatch.setattr("gpubook.book.execute.load_result", lambda *_: result)
+    assert sphinx_ext.load_results(tmp_path) == [result]
+    page.write_text(_notebook(text="print(N + 1)"), encoding="utf-8")
+    with pytest.raises(BookError, match="not the notebook that gave its results"):
+        sphinx_ext.load_results(tmp_path)
 
 
 # Figures and drawings
