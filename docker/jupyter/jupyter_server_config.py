@@ -14,8 +14,3 @@ c.ServerApp.default_url = "/lab/tree/notebooks"
 c.ServerApp.allow_root = os.getuid() == 0  # chosen by `docker run -u 0`, so meant
 c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash"]}
 c.LabApp.news_url = None
-
-# A token always. An empty variable, which compose makes of one that isn't set, would switch
-# authentication off: without it, Jupyter makes a token up and prints it.
-if not os.environ.get("JUPYTER_TOKEN"):
-    os.environ.pop("JUPYTER_TOKEN", None)
