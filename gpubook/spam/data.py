@@ -154,18 +154,24 @@ def fingerprint(text: str) -> str:
     return re.sub(r"\d+", "0", re.sub(r"[\W_]+", " ", text.lower())).strip() or text
 
 
-def distinct(messages: Messages, *, near: float = NEAR) -> list[int]:
-    """Indices of the messages that remain when every group of copies keeps only its first.
-
-    Two messages are copies when their fingerprints are equal or their sets of four-character
-    pieces have a Jaccard similarity (shared pieces / all pieces) of at least ``near``.
-    Copies of copies belong to the same group.
-    """
+def distinct(messages: Messages) -> list[int]:
+    """Indices of the messages without exact copies: of each text, the first."""
     first: dict[str, int] = {}
     for i, text in enumerate(messages.texts):
-        first.setdefault(fingerprint(text), i)
-    indices = list(first.values())
-    leader = list(range(len(indices)))
+        first.setdefault(text, i)
+    return list(first.values())
+
+
+def families(messages: Messages, *, near: float = NEAR) -> list[int]:
+    """A number for each message, the same for near copies of each other.
+
+    Two messages are near copies when their fingerprints are equal or their sets of
+    four-character pieces have a Jaccard similarity (shared pieces / all pieces) of at least
+    ``near``. Copies of copies belong to the same family.
+    """
+    numbers: dict[str, int] = {}
+    own = [numbers.setdefault(fingerprint(text), len(numbers)) for text in messages.texts]
+    leader = list(range(len(numbers)))
 
     def find(i: int) -> int:
         while leader[i] != i:
@@ -173,10 +179,10 @@ def distinct(messages: Messages, *, near: float = NEAR) -> list[int]:
             i = leader[i]
         return i
 
-    for a, b in _near_pairs(list(first), near):
+    for a, b in _near_pairs(list(numbers), near):
         a, b = sorted((find(a), find(b)))
         leader[b] = a
-    return [index for i, index in enumerate(indices) if find(i) == i]
+    return [find(i) for i in own]
 
 
 def _near_pairs(texts: list[str], near: float) -> list[tuple[int, int]]:
@@ -198,23 +204,39 @@ def _near_pairs(texts: list[str], near: float) -> list[tuple[int, int]]:
 
 
 def split(
-    messages: Messages, *, seed: int = 0, test: float = 0.2, validation: float = 0.1
+    messages: Messages,
+    *,
+    families: Sequence[int] | None = None,
+    seed: int = 0,
+    test: float = 0.2,
+    validation: float = 0.1,
 ) -> Split:
-    """Split by chance but with the same share of spam in each part.
+    """Split by chance, with nearly the same share of spam in each part.
 
-    ``test`` and ``validation`` are shares of all messages. The same seed gives the same split
-    on every machine. Remove copies first (:func:`distinct`), or the parts share messages.
+    ``families`` (from :func:`families`) stay together, so that no part holds a near copy of
+    another part's message; without them each message goes alone. ``test`` and ``validation``
+    are shares of all messages. The same seed gives the same split on every machine.
     """
     rng = np.random.default_rng(seed)
+    families = range(len(messages)) if families is None else families
     parts: tuple[list[int], ...] = ([], [], [])
     for label in range(len(LABELS)):
-        members = rng.permutation([i for i, own in enumerate(messages.labels) if own == label])
-        a, b = round(len(members) * test), round(len(members) * (test + validation))
-        for part, chosen in zip(parts, (members[b:], members[a:b], members[:a]), strict=True):
-            part.extend(chosen.tolist())
-    if not all(part for part in parts):
+        members: dict[int, list[int]] = {}
+        for i, own in enumerate(messages.labels):
+            if own == label:
+                members.setdefault(families[i], []).append(i)
+        count = sum(len(family) for family in members.values())
+        room = [round(count * test), round(count * validation)]
+        order = list(members.values())
+        for j in rng.permutation(len(order)):
+            part = next((k for k in (0, 1) if len(order[j]) <= room[k]), 2)
+            parts[part].extend(order[j])
+            if part < 2:
+                room[part] -= len(order[j])
+    if not all(parts):
         raise DataError(f"{len(messages)} messages are too few to be split into three parts.")
-    return Split(*(messages.take(sorted(part)) for part in parts))
+    test_part, validation_part, train_part = (messages.take(sorted(part)) for part in parts)
+    return Split(train_part, validation_part, test_part)
 
 
 def prepare(
@@ -226,5 +248,5 @@ def prepare(
 ) -> tuple[Messages, Messages, Split]:
     """All messages, those left without copies, and their split: the way every lane takes."""
     messages = load(path, expected=expected, progress=progress)
-    without_copies = messages.take(distinct(messages))
-    return messages, without_copies, split(without_copies, seed=seed)
+    unique = messages.take(distinct(messages))
+    return messages, unique, split(unique, families=families(unique), seed=seed)

@@ -37,25 +37,33 @@ def test_records_keep_their_original_order(messages):
     assert messages.texts[283].startswith("Ok. I asked for money how far")
 
 
-def test_no_message_of_a_part_has_a_copy_in_another(messages):
-    split = data.split(messages.take(data.distinct(messages)), seed=3)
-    parts = [split.train, split.validation, split.test]
-    prints = [{data.fingerprint(t) for t in part.texts} for part in parts]
-    assert not prints[0] & prints[1]
-    assert not prints[0] & prints[2]
-    assert not prints[1] & prints[2]
-    texts = [data.fingerprint(t) for part in parts for t in part.texts]
-    assert data._near_pairs(texts, data.NEAR) == []
+def test_no_message_of_a_part_has_a_copy_or_near_copy_in_another(messages):
+    unique = messages.take(data.distinct(messages))
+    assert len(unique) == 5171
+    split = data.split(unique, families=data.families(unique), seed=3)
+    part_of = {
+        data.fingerprint(text): name
+        for name in ("train", "validation", "test")
+        for text in getattr(split, name).texts
+    }
+    for name in ("train", "validation", "test"):
+        assert all(part_of[data.fingerprint(t)] == name for t in getattr(split, name).texts)
+    prints = list(part_of)
+    pairs = data._near_pairs(prints, data.NEAR)
+    assert len(pairs) > 50, "there are near copies, so this test can fail"
+    assert all(part_of[prints[a]] == part_of[prints[b]] for a, b in pairs)
 
 
 def test_parts_have_the_same_share_of_spam_and_the_seed_decides(messages):
     unique = messages.take(data.distinct(messages))
-    one, again, other = (data.split(unique, seed=seed) for seed in (1, 1, 2))
+    families = data.families(unique)
+    one, again, other = (data.split(unique, families=families, seed=seed) for seed in (1, 1, 2))
     assert one == again
     assert one.test.texts != other.test.texts
     share = unique.spam / len(unique)
     for part in (one.train, one.validation, one.test):
         assert part.spam / len(part) == pytest.approx(share, abs=0.005)
+    assert len(one.test) == pytest.approx(0.2 * len(unique), abs=2)
     assert len(one.train) + len(one.validation) + len(one.test) == len(unique)
 
 
@@ -115,7 +123,7 @@ def test_a_missing_file_and_a_strange_archive_are_one_line(tmp_path):
         data.load(tmp_path / "other.zip")
 
 
-def test_near_copies_fall_into_one_group_and_others_stay():
+def test_near_copies_are_one_family_and_others_are_not():
     texts = (
         "Call 09061234567 now to claim your prize of £1000 cash",
         "call 08712300220 NOW to claim your prize of £500 cash!!",
@@ -124,32 +132,39 @@ def test_near_copies_fall_into_one_group_and_others_stay():
         ":-)",
         ":)",
     )
-    found = data.distinct(data.Messages(texts, (1, 1, 1, 0, 0, 0)))
-    assert found == [0, 3, 4, 5]
+    found = data.families(data.Messages(texts, (1, 1, 1, 0, 0, 0)))
+    assert found[0] == found[1] == found[2]
+    assert len(set(found)) == 4
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=30))
-def test_distinct_keeps_a_first_of_each_and_nothing_twice(texts):
-    kept = data.distinct(data.Messages(tuple(texts), (0,) * len(texts)))
-    assert kept[0] == 0
-    assert kept == sorted(set(kept))
-    prints = [data.fingerprint(texts[i]) for i in kept]
-    assert len(set(prints)) == len(prints)
-    assert {data.fingerprint(t) for t in texts} >= set(prints)
-    again = data.Messages(tuple(texts[i] for i in kept), (0,) * len(kept))
-    assert data.distinct(again) == list(range(len(kept)))
+def test_distinct_keeps_the_first_of_each_and_families_join_equal_prints(texts):
+    messages = data.Messages(tuple(texts), (0,) * len(texts))
+    kept = data.distinct(messages)
+    assert [texts[i] for i in kept] == list(dict.fromkeys(texts))
+    assert all(texts.index(texts[i]) == i for i in kept)
+    found = data.families(messages)
+    prints = [data.fingerprint(t) for t in texts]
+    for a in range(len(texts)):
+        for b in range(a):
+            assert prints[a] != prints[b] or found[a] == found[b]
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(40, 200), st.integers(40, 200), st.integers(0, 2**31))
-def test_a_split_is_a_partition(ham, spam, seed):
+def test_a_split_is_a_partition_that_keeps_families_together(ham, spam, seed):
+    families = np.random.default_rng(seed + 1).integers(0, 150, ham + spam).tolist()
     labels = np.random.default_rng(seed).permutation([0] * ham + [1] * spam).tolist()
     messages = data.Messages(tuple(map(str, range(ham + spam))), tuple(labels))
-    split = data.split(messages, seed=seed)
+    families = [f + 1000 * label for f, label in zip(families, labels, strict=True)]
+    split = data.split(messages, families=families, seed=seed)
     texts = [t for part in (split.train, split.validation, split.test) for t in part.texts]
     assert sorted(texts) == sorted(messages.texts)
     pairs = dict(zip(messages.texts, messages.labels, strict=True))
+    of = dict(zip(messages.texts, families, strict=True))
+    train, test = {of[t] for t in split.train.texts}, {of[t] for t in split.test.texts}
+    assert not train & test
     for part in (split.train, split.validation, split.test):
         assert all(pairs[t] == label for t, label in zip(part.texts, part.labels, strict=True))
 

@@ -1,0 +1,180 @@
+"""Notebook 05: the whole collection was read, and the model earns its scores."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sklearn import metrics as reference
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "05-fine-tune-bert"
+
+
+@pytest.fixture(scope="module")
+def page(results):
+    return results(NAME)
+
+
+@pytest.fixture(scope="module")
+def training(page):
+    return page.evidence("training").data
+
+
+def test_every_message_of_the_collection_was_counted(page):
+    counted = page.evidence("data").data
+    assert counted["messages"] == 5574
+    assert counted["spam"] == 747
+    assert counted["without_exact_copies"] == 5171
+    assert counted["exact_copies"] == 5574 - 5171
+    assert counted["rows_of_the_file"] == 4837, "the careless way loses messages"
+    assert 0 < counted["families_of_near_copies"] < 5171
+
+
+def test_the_parts_hold_all_distinct_messages_with_equal_shares_of_spam(page):
+    parts = page.evidence("split").data
+    assert sum(part["messages"] for part in parts) == 5171
+    assert sum(part["spam"] for part in parts) == 653
+    assert all(abs(part["share"] - 653 / 5171) < 0.005 for part in parts)
+    assert [part["part"] for part in parts] == ["train", "validation", "test"]
+
+
+def test_everything_was_trained_and_judged_here(page):
+    for name in ("data", "split", "baseline", "padding", "training", "ladder", "saved"):
+        assert page.evidence(name).live, name
+
+
+def test_the_model_is_good_on_messages_it_has_never_seen(training):
+    assert training["test_at_threshold"]["f1"] >= 0.96
+    assert training["test_at_threshold"]["accuracy"] >= 0.99
+
+
+def test_the_scores_are_those_of_the_stored_predictions(page, training):
+    stored, score = training["test_predictions"], training["test_at_threshold"]
+    called = [int(p >= training["threshold"]) for p in stored["probabilities"]]
+    labels = stored["labels"]
+    part = page.evidence("split").data[2]
+    assert (len(labels), sum(labels)) == (part["messages"], part["spam"])
+    assert score["f1"] == pytest.approx(reference.f1_score(labels, called))
+    assert score["accuracy"] == pytest.approx(reference.accuracy_score(labels, called))
+    assert score["precision"] == pytest.approx(reference.precision_score(labels, called))
+    assert score["recall"] == pytest.approx(reference.recall_score(labels, called))
+    expected = reference.average_precision_score(labels, stored["probabilities"])
+    assert score["pr_auc"] == pytest.approx(expected)
+    cells = [score[k] for k in ("true_ham", "false_spam", "missed_spam", "true_spam")]
+    assert cells == reference.confusion_matrix(labels, called).ravel().tolist()
+    low, high = score["f1_interval"]
+    assert low < score["f1"] < high
+
+
+def test_the_threshold_was_chosen_on_validation_messages_alone(training):
+    stored = training["validation_predictions"]
+
+    def quality(threshold):
+        return reference.f1_score(
+            stored["labels"], [int(p >= threshold) for p in stored["probabilities"]]
+        )
+
+    assert all(quality(training["threshold"]) >= quality(t / 50) for t in range(1, 50))
+
+
+def test_the_baseline_is_reported_beside_it_and_is_no_straw_man(page):
+    linear = page.evidence("baseline").data
+    called = [int(p >= linear["threshold"]) for p in linear["probabilities"]]
+    assert linear["f1"] == pytest.approx(reference.f1_score(linear["labels"], called))
+    assert linear["f1"] > 0.9
+
+
+def test_the_loss_fell_and_every_epoch_was_scored(training):
+    losses = [loss for _, loss in training["losses"]]
+    assert len(training["history"]) == training["recipe"]["epochs"]
+    tenth = len(losses) // 10
+    assert sum(losses[-tenth:]) < 0.3 * sum(losses[:tenth])
+    seconds = [t for t, _ in training["losses"]]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] == pytest.approx(training["training_seconds"])
+
+
+def test_the_machine_was_watched_during_the_whole_training(training):
+    times = [sample["seconds"] for sample in training["samples"]]
+    assert len(times) >= 5
+    assert times == sorted(times)
+    assert times[-1] >= training["training_seconds"]
+
+
+def test_sorting_by_length_leaves_little_padding(page):
+    padding = {row["way"]: row["share"] for row in page.evidence("padding").data}
+    all_to_128, random, by_length = padding.values()
+    assert all_to_128 > 0.75
+    assert all_to_128 > random > 4 * by_length
+
+
+def test_the_ladder_starts_in_2023_and_ends_much_higher(page):
+    rungs = page.evidence("ladder").data
+    first, last = rungs[0], rungs[-1]
+    assert (first["padding"], first["batch_size"], first["precision"]) == ("all", 16, "fp32")
+    assert last["by_length"] and last["fused"] and last["batch_size"] == 32
+    # The best rung, and a wide margin: a short measurement on a shared machine.
+    assert max(row["ratio"] for row in rungs) >= 3
+    for row in rungs:
+        assert row["ratio"] == pytest.approx(
+            row["messages_per_second"] / first["messages_per_second"]
+        )
+        assert row["mfu"] == pytest.approx(row["tflops"] / row["product_tflops"])
+        assert row["mfu"] > 0
+
+
+def test_the_2023_reading_of_nvidia_smi_is_marked_as_recorded(page):
+    moment = page.evidence("nvidia-smi-training")
+    if moment.live:
+        pytest.skip("this machine has a GPU: the moment is its own")
+    provenance = moment.record["provenance"]
+    assert provenance["machine"]["name"] == "a4000-2023"
+    assert "2023" in provenance["source"]
+    assert moment.data["temperature_celsius"] == 92
+    assert moment.data["gpu_percent"] == 96
+    assert (moment.data["power_watts"], moment.data["power_limit_watts"]) == (136, 140)
+    assert moment.data["gpu_memory_bytes"] == 3371 * 2**20
+    assert moment.data["gpu_memory_total_bytes"] == 16376 * 2**20
+
+
+def test_the_saved_folder_works_with_plain_transformers_and_no_network(page, training):
+    out = Path(os.environ.get("GPUBOOK_OUT") or ROOT / "_build")
+    folder = out / "artifacts" / NAME / "bert_spam_classifier"
+    names = {row["file"] for row in page.evidence("saved").data}
+    assert names == {f.name for f in folder.iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "metrics.json"} <= names
+    stored = training["test_predictions"]
+    spam = [i for i, label in enumerate(stored["labels"]) if label][:8]
+    ham = [i for i, label in enumerate(stored["labels"]) if not label][:8]
+    texts = [training["test_texts"][i] for i in spam + ham]
+    code = (
+        "import json, sys; from transformers import pipeline\n"
+        f"p = pipeline('text-classification', model={str(folder)!r}, device='cpu', top_k=None)\n"
+        "rows = p(json.load(sys.stdin))\n"
+        "print(json.dumps([{x['label']: x['score'] for x in row} for row in rows]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "HTTPS_PROXY": "http://127.0.0.1:9"},
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        cwd="/",
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = [row["spam"] for row in json.loads(done.stdout.splitlines()[-1])]
+    expected = [stored["probabilities"][i] for i in spam + ham]
+    # The notebook may have computed in BF16, with three digits; the pipeline computes in FP32.
+    assert found == pytest.approx(expected, abs=0.08)
+
+
+def test_the_metrics_file_is_the_evidence(training):
+    out = Path(os.environ.get("GPUBOOK_OUT") or ROOT / "_build")
+    folder = out / "artifacts" / NAME / "bert_spam_classifier"
+    written = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert written["test_at_threshold"] == training["test_at_threshold"]
+    assert written["test_predictions"] == training["test_predictions"]
+    assert written["provenance"]["messages"]["test"] == len(training["test_texts"])

@@ -1,0 +1,189 @@
+"""Predictions do not depend on order or padding, and no odd line breaks the command."""
+
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from gpubook.spam import cli
+from gpubook.spam.model import ModelError
+from gpubook.spam.predict import Classifier
+
+from .spam_tiny import synthetic, tiny_bert, undisturbed_run  # noqa: F401 - fixtures
+
+
+@pytest.fixture(scope="module")
+def classifier(undisturbed):
+    return Classifier.load(undisturbed.folder, device="cpu", precision="fp32")
+
+
+def test_the_order_of_messages_does_not_touch_the_result(classifier):
+    texts = list(synthetic().test.texts)
+    forward = classifier.probabilities(texts, batch_size=8)
+    backward = classifier.probabilities(texts[::-1], batch_size=8)
+    assert forward == backward[::-1]
+
+
+def test_padding_does_not_touch_the_result(classifier):
+    texts = ["ok", "win cash now " * 20, "see you at six", "free prize call now"]
+    together = classifier.probabilities(texts)
+    alone = [classifier.probabilities([text])[0] for text in texts]
+    assert together == pytest.approx(alone, abs=1e-6)
+    assert len({round(p, 6) for p in together}) > 1
+
+
+def test_dropout_is_off(classifier):
+    classifier.network.train()
+    assert len({classifier.probabilities(["win cash now"])[0] for _ in range(3)}) == 1
+    assert classifier.network.training, "the model is left as it was"
+    classifier.network.eval()
+
+
+def test_odd_messages_are_labelled_or_passed_over_and_said(classifier):
+    long = "win cash now " * 200
+    found = classifier.predict(["", "  \t", long, "где ты сейчас?", "caf\ufffd", "see you at six"])
+    assert [p.label for p in found[:2]] == [None, None]
+    assert found[0].note == "empty"
+    assert "only the first 126 of" in found[2].note
+    assert "alphabet" in found[3].note
+    assert "not UTF-8" in found[4].note
+    assert found[5].note == ""
+    assert [p.text for p in found][2] == long
+
+
+def test_the_threshold_of_the_training_is_used(classifier, undisturbed):
+    assert classifier.threshold == undisturbed.metrics["threshold"]
+    strict = Classifier.load(undisturbed.folder, device="cpu", threshold=1.0)
+    assert {p.label for p in strict.predict(["win cash now"])} == {"ham"}
+
+
+def test_a_folder_that_is_no_classifier_of_spam_is_one_line(tmp_path, undisturbed):
+    with pytest.raises(ModelError, match="spam_classify"):
+        Classifier.load(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match=r"config\.json"):
+        Classifier.load(tmp_path)
+    (tmp_path / "config.json").write_text('{"id2label": {"0": "cat", "1": "dog"}}')
+    with pytest.raises(ModelError, match="cat, dog"):
+        Classifier.load(tmp_path)
+    (tmp_path / "config.json").write_text((undisturbed.folder / "config.json").read_text())
+    (tmp_path / "model.safetensors").write_bytes(b"cut short")
+    with pytest.raises(ModelError) as caught:
+        Classifier.load(tmp_path, device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+def ask(monkeypatch, capsys, folder, *arguments, stdin=b"", tty=False):
+    class Input(io.TextIOWrapper):
+        def isatty(self):
+            return tty
+
+    monkeypatch.setattr(sys, "stdin", Input(io.BytesIO(stdin)))
+    code = cli.predict(["--model", str(folder), "--device", "cpu", *arguments])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_messages_come_from_arguments_file_or_input_in_order(
+    monkeypatch,
+    capsys,
+    undisturbed,
+    tmp_path,
+):
+    (tmp_path / "sms.txt").write_bytes("\ufeffwin cash now\r\n\r\nsee you at six".encode())
+    ways = [
+        (("--file", str(tmp_path / "sms.txt")), b""),
+        ((), b"win cash now\n\nsee you at six\n"),
+        (("-",), b"win cash now\n\nsee you at six"),
+        (("win cash now", "", "see you at six"), b""),
+    ]
+    answers = []
+    for arguments, stdin in ways:
+        code, out, _ = ask(
+            monkeypatch, capsys, undisturbed.folder, *arguments, "--json", stdin=stdin
+        )
+        assert code == 0
+        rows = [json.loads(line) for line in out.splitlines()]
+        assert [row["text"] for row in rows] == ["win cash now", "", "see you at six"]
+        answers.append([row["label"] for row in rows])
+    assert answers[0][1] is None
+    assert all(answer == answers[0] for answer in answers)
+
+
+@pytest.mark.parametrize("stdin", [b"", b"\n", b"  \n\t\n"])
+def test_nothing_to_label_is_misuse_and_shows_the_usage(monkeypatch, capsys, tmp_path, stdin):
+    code, out, err = ask(monkeypatch, capsys, tmp_path, stdin=stdin)
+    assert (code, out) == (2, "")
+    assert "no message" in err
+    assert "usage: spam_predict" in err
+
+
+def test_at_a_terminal_it_does_not_wait_for_input(monkeypatch, capsys, tmp_path):
+    assert ask(monkeypatch, capsys, tmp_path, tty=True)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--file", "/nowhere/at/all"), 2),
+        (("--threshold", "7", "hi"), 2),
+        (("--no-such-option", "hi"), 2),
+        (("--model", "/nowhere/at/all", "hi"), 1),
+    ],
+)
+def test_mistakes_of_use_are_said_without_a_traceback(capsys, arguments, code):
+    assert cli.predict(list(arguments)) == code
+    err = capsys.readouterr().err
+    assert err.startswith("spam_predict: ")
+    assert "Traceback" not in err
+
+
+def test_bytes_that_are_not_text_reach_the_model_and_leave_no_control_characters(
+    monkeypatch,
+    capsys,
+    undisturbed,
+):
+    code, out, _ = ask(
+        monkeypatch, capsys, undisturbed.folder, stdin=b"\xff\xfe win\n\x1b[31mred\x07\n"
+    )
+    assert code == 0
+    assert "bytes that are not UTF-8 were replaced" in out
+    assert "\x1b" not in out
+    assert "\x07" not in out
+    code, out, _ = ask(monkeypatch, capsys, undisturbed.folder, "caf\udce9", "--json")
+    assert code == 0
+    assert json.loads(out)["text"] == "caf\ufffd"
+
+
+@pytest.mark.parametrize(
+    "option", [["--epochs", "0"], ["--learning-rate", "x"], ["--device", "tpu"]]
+)
+def test_spam_classify_refuses_wrong_options_before_loading_anything(capsys, option):
+    assert cli.classify(option) == 2
+    err = capsys.readouterr().err
+    assert option[0] in err
+    assert "usage: spam_classify" in err
+
+
+def test_spam_classify_names_a_wrong_data_file_in_one_line(capsys, tmp_path):
+    (tmp_path / "data").write_text("ham\thello\n")
+    code = cli.classify(
+        ["--data", str(tmp_path / "data"), "--output", str(tmp_path / "model"), "--device", "cpu"]
+    )
+    err = capsys.readouterr().err
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "1 messages and 0 spam" in err
+    assert not (tmp_path / "model").exists()
+
+
+def test_help_of_both_commands_is_quick_and_loads_no_torch():
+    code = (
+        "import sys; from gpubook.spam import cli\n"
+        "for command in (cli.classify, cli.predict):\n"
+        "    try: command(['--help'])\n"
+        "    except SystemExit as end: assert end.code == 0\n"
+        "assert 'torch' not in sys.modules and 'sklearn' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -1,0 +1,120 @@
+"""The sampler sees work when there is work, and never stops the program it watches."""
+
+import sys
+import time
+import types
+
+import pytest
+
+from gpubook import telemetry
+
+
+def work(seconds):
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        sum(range(1000))
+
+
+def test_samples_cover_the_run_in_order_and_end_with_it():
+    with telemetry.Sampler(interval=0.05) as watch:
+        work(0.4)
+    count = len(watch.samples)
+    times = [s["seconds"] for s in watch.samples]
+    assert count >= 3
+    assert times == sorted(times)
+    assert times[-1] >= 0.4
+    assert all(s["memory_bytes"] > 10 * 2**20 for s in watch.samples)
+    time.sleep(0.15)
+    assert len(watch.samples) == count, "the thread has ended"
+
+
+def test_a_busy_process_shows_and_a_sleeping_one_does_not():
+    with telemetry.Sampler(interval=0.1) as busy:
+        work(0.5)
+    with telemetry.Sampler(interval=0.1) as idle:
+        time.sleep(0.5)
+    mean = [sum(s["process_percent"] for s in w.samples) / len(w.samples) for w in (busy, idle)]
+    assert mean[0] > 2 * mean[1]
+
+
+def test_an_error_in_the_watched_program_passes_through_and_ends_the_thread():
+    watch = telemetry.Sampler(interval=0.05)
+    with pytest.raises(ZeroDivisionError), watch:
+        _ = 1 / 0
+    assert not watch._thread.is_alive()
+    assert len(watch.samples) >= 1, "a short run has a sample, too"
+
+
+class NVMLError(Exception):
+    pass
+
+
+@pytest.fixture
+def fake_nvml(monkeypatch):
+    """A driver that reports all but the power of a GPU."""
+
+    def no_power(_handle):
+        raise NVMLError("not supported")
+
+    nvml = types.SimpleNamespace(
+        NVMLError=NVMLError,
+        NVML_TEMPERATURE_GPU=0,
+        NVML_CLOCK_SM=1,
+        nvmlInit=lambda: None,
+        nvmlShutdown=lambda: None,
+        nvmlDeviceGetHandleByIndex=lambda i: i,
+        nvmlDeviceGetUtilizationRates=lambda h: types.SimpleNamespace(gpu=93),
+        nvmlDeviceGetMemoryInfo=lambda h: types.SimpleNamespace(used=3 * 2**30, total=80 * 2**30),
+        nvmlDeviceGetPowerUsage=no_power,
+        nvmlDeviceGetEnforcedPowerLimit=lambda h: 700_000,
+        nvmlDeviceGetTemperature=lambda h, kind: 61,
+        nvmlDeviceGetClockInfo=lambda h, kind: 1980,
+        nvmlDeviceGetPerformanceState=lambda h: 0,
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+
+
+def test_a_gpu_is_read_in_the_units_of_nvidia_smi_and_gaps_stay_gaps(fake_nvml):
+    with telemetry.Sampler(interval=0.05, gpu=0) as watch:
+        work(0.2)
+    now = telemetry.busiest(watch.samples)
+    assert now == {
+        "gpu_percent": 93,
+        "gpu_memory_bytes": 3 * 2**30,
+        "gpu_memory_total_bytes": 80 * 2**30,
+        "power_watts": None,
+        "power_limit_watts": 700.0,
+        "temperature_celsius": 61,
+        "performance_state": 0,
+    }
+    rows = {row["quantity"]: row for row in telemetry.summary(watch.samples)}
+    assert rows["GPU memory (GiB)"]["highest"] == 3.0
+    assert "power (W)" not in rows
+
+
+def test_the_busiest_moment_needs_a_gpu():
+    with pytest.raises(ValueError, match="no GPU"):
+        telemetry.busiest([{"seconds": 0.0, "cpu_percent": 50.0}])
+
+
+def test_the_summary_is_that_of_the_samples():
+    samples = [
+        {"seconds": t, "cpu_percent": p, "memory_bytes": m * 2**30}
+        for t, p, m in ((0.5, 10.0, 1), (1.0, 30.0, 2))
+    ]
+    rows = {row["quantity"]: (row["mean"], row["highest"]) for row in telemetry.summary(samples)}
+    assert rows["CPU utilisation (%)"] == (20.0, 30.0)
+    assert rows["this process's memory (GiB)"] == (1.5, 2.0)
+
+
+def test_the_figure_has_the_loss_on_top_and_one_axis_for_each_quantity():
+    losses = [(t / 10, 1 / (t + 1)) for t in range(30)]
+    cpu = [{"seconds": 1.0, "process_percent": 150.0, "memory_bytes": 2**30}]
+    gpu = [
+        {"seconds": 1.0, "gpu_percent": 90, "power_watts": None, "temperature_celsius": 60} | cpu[0]
+    ]
+    for samples, count in ((cpu, 3), (gpu, 4)):
+        figure = telemetry.draw(losses, samples)
+        assert len(figure.axes) == count
+        assert figure.axes[0].get_ylabel() == "loss"
+        assert figure.axes[-1].get_xlabel() == "seconds"
