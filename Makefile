@@ -2,10 +2,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-IMAGE ?= gpu-plus-container
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint format strip lab clean distclean
+.PHONY: help setup book test lint format lab image up down clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +24,9 @@ lint: setup ## code, notebooks and text
 	@$(BIN)/ruff format --check .
 	@$(BIN)/codespell README.md CONTRIBUTING.md book gpubook notebooks tests tools
 	@$(BIN)/nbstripout --verify notebooks/*.ipynb
+	@$(BIN)/shellcheck .ci/run docker/build docker/entrypoint docker/fill-wheelhouse \
+		docker/make-base docker/pip-here docker/start docker/up
+	@$(BIN)/hadolint docker/Dockerfile
 
 format: setup ## format the code and strip the notebooks' outputs
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -33,6 +35,15 @@ format: setup ## format the code and strip the notebooks' outputs
 
 lab: setup ## JupyterLab on this machine
 	@$(BIN)/jupyter lab --notebook-dir=. notebooks
+
+image: ## build the GPU container (VARIANT=cpu where the engine's machine has no GPU)
+	@docker/build
+
+up: ## start JupyterLab in the container, print its address
+	@docker/up
+
+down: ## stop it; the mounted folder stays
+	@docker/up down
 
 clean: ## remove what was built (executed notebooks, results, pages)
 	@rm -rf _build .pytest_cache .ruff_cache .hypothesis
