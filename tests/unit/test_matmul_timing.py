@@ -116,13 +116,16 @@ def test_a_single_run_has_no_spread():
     assert Timing((2.0,), "by hand").spread == 0
 
 
-def test_a_cpu_timing_runs_on_the_threads_that_it_names():
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_cpu_timing_runs_on_the_threads_that_it_names(threads):
     import torch
 
     seen = set()
-    taken = timing.time_cpu(lambda: seen.add(torch.get_num_threads()), threads=1, seconds=0.01)
-    assert seen == {1}
-    assert "torch.utils.benchmark, 1 threads" in taken.method
+    taken = timing.time_cpu(
+        lambda: seen.add(torch.get_num_threads()), threads=threads, seconds=0.01
+    )
+    assert seen == {threads}
+    assert f"torch.utils.benchmark, {threads} threads" in taken.method
     assert len(taken.seconds) >= 1
 
 
