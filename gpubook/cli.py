@@ -60,6 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("what", choices=sorted(_BENCHES))
     bench.add_argument("--device", choices=("cpu", "cuda"), help="(cuda where there is a GPU)")
     bench.add_argument("--json", action="store_true", help="the figures as JSON")
+
+    doctor = command("doctor", _doctor, "check this machine, or diagnose a log")
+    doctor.add_argument(
+        "file", nargs="?", metavar="FILE",
+        help="a log or a pasted message, - for the pipe; without it: this machine",
+    )  # fmt: skip
+    doctor.add_argument("--json", action="store_true", help="the findings as JSON")
     return parser
 
 
@@ -194,6 +201,12 @@ def _bench(args: argparse.Namespace) -> int:
     else:
         _print_figures(figures)
     return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from gpubook.doctor import cli
+
+    return cli.run(args)
 
 
 def _print_figures(value: object, indent: str = "") -> None:

@@ -58,7 +58,9 @@ _VERSIONS = {
         (b"dockerversion", re.compile(rb"dockerversion:?(\d{1,3}\.\d{1,3}\.\d{1,3})")),
         (
             b"server:dockerengine",
-            re.compile(rb"server:dockerengine[a-z-]{0,20}engine:version:(\d{1,3}\.\d{1,3}\.\d{1,3})"),
+            re.compile(
+                rb"server:dockerengine[a-z-]{0,20}engine:version:(\d{1,3}\.\d{1,3}\.\d{1,3})"
+            ),
         ),
     ),
     "toolkit": (
@@ -71,7 +73,10 @@ _VERSIONS = {
     ),
     "driver": (
         (b"driverversion:", re.compile(rb"driverversion:(\d{3}\.\d{2,3}(?:\.\d{2,3})?)")),
-        (b"nvrmversion:", re.compile(rb"nvrmversion:[a-z_:()0-9-]{0,60}?(\d{3}\.\d{2,3}(?:\.\d\d)?)")),
+        (
+            b"nvrmversion:",
+            re.compile(rb"nvrmversion:[a-z_:()0-9-]{0,60}?(\d{3}\.\d{2,3}(?:\.\d\d)?)"),
+        ),
     ),
 }
 
