@@ -39,7 +39,7 @@ from gpubook.injection.toolkit import (
     image_here,
     run_workload,
 )
-from gpubook.injection.walkthrough import as_typed, folder_of, side_by_side
+from gpubook.injection.walkthrough import as_typed, folder_of, landing, lines, side_by_side
 
 __all__ = [
     "CHANGES",
@@ -72,6 +72,8 @@ __all__ = [
     "image_here",
     "injected",
     "known_path",
+    "landing",
+    "lines",
     "look",
     "look_through_stub",
     "missing",

@@ -237,7 +237,7 @@ def library_version(path: str) -> str | None:
 
 
 ENVIRONMENT: dict[str, str] = {
-    "NVIDIA_VISIBLE_DEVICES": "which GPUs; `void` tells the nvidia runtime that CDI has acted",
+    "NVIDIA_VISIBLE_DEVICES": "which GPUs; void tells the nvidia runtime that CDI has acted",
     "NVIDIA_DRIVER_CAPABILITIES": "which groups of driver files (legacy path only)",
     "NVIDIA_CTK_LIBCUDA_DIR": "folder of libcuda, so that hooks and programs find it",
     "NVIDIA_MIG_CONFIG_DEVICES": "GPUs whose slices may be configured",

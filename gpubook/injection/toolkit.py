@@ -26,25 +26,25 @@ CONFIGURE = "nvidia-ctk runtime configure --runtime=docker --dry-run"
 CHANGES: tuple[dict[str, str], ...] = (
     {
         "since": "Docker 19.03 (2019)",
-        "change": "`--gpus`: the engine adds the toolkit's prestart hook by itself",
+        "change": "--gpus: the engine adds the toolkit's prestart hook by itself",
     },
     {
         "since": "Toolkit 1.14 (2023)",
-        "change": "the chapter's version: `--runtime=nvidia` adds the same prestart hook",
+        "change": "the chapter's version: --runtime=nvidia adds the same prestart hook",
     },
     {
         "since": "Docker 25 (January 2024)",
-        "change": "the engine can read CDI specifications, when `features.cdi` is true",
+        "change": "the engine can read CDI specifications, when features.cdi is true",
     },
     {"since": "Docker 28.2 (May 2025)", "change": "CDI is on unless it is switched off"},
     {
         "since": "Toolkit 1.18 (October 2025)",
-        "change": "`--runtime=nvidia` makes a CDI specification per container; a service keeps "
+        "change": "--runtime=nvidia makes a CDI specification per container; a service keeps "
         "the host's specification fresh",
     },
     {
         "since": "Docker 29.2 (January 2026)",
-        "change": "`--gpus` tries CDI first and keeps the hook for when that fails",
+        "change": "--gpus tries CDI first and keeps the hook for when that fails",
     },
 )
 

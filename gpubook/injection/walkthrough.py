@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
-from gpubook.injection.classes import library_stem
-from gpubook.injection.classify import capabilities, classify, injected
+from gpubook.injection.classes import CLASSES, library_stem
+from gpubook.injection.classify import Item, capabilities, classify, injected
 from gpubook.injection.observation import Observation
 
 
@@ -23,6 +25,30 @@ def as_typed(seen: Observation, word: str = "nvidia") -> list[dict[str, Any]]:
             "stdout": seen.smi_path or "",
             "exit_code": 0 if seen.smi_path else 1,
         },
+    ]
+
+
+def lines(items: Iterable[Item], kinds: tuple[str, ...] = ("mount", "device")) -> list[dict]:
+    """A row for each injected item of these kinds, with its class's title."""
+    return [
+        asdict(i) | {"class": CLASSES[i.class_id].title, "capability": i.capability or "–"}
+        for i in injected(items)
+        if i.kind in kinds
+    ]
+
+
+def landing(items: Iterable[Item]) -> list[dict[str, Any]]:
+    """How many injected files and nodes landed in which folder, and from which folder they came;
+    nodes that are no mounts come from none: runc makes them."""
+    found: Counter[tuple[str, str]] = Counter()
+    for item in injected(items):
+        if item.kind == "mount":
+            found[posixpath.dirname(item.target), posixpath.dirname(item.source) or "–"] += 1
+        elif item.kind == "device":
+            found[posixpath.dirname(item.target), "made by runc"] += 1
+    return [
+        {"folder": folder, "source": source, "number": number}
+        for (folder, source), number in sorted(found.items())
     ]
 
 
@@ -42,15 +68,15 @@ def side_by_side(containers: Mapping[str, Observation]) -> list[dict[str, str]]:
     def nodes(seen: Observation) -> str:
         mounted = any(m.target.startswith("/dev/nvidia") for m in seen.mounts)
         if mounted:
-            return "bind mounts of the host's nodes"
+            return "bind mounts"
         own = any(d.path.startswith("/dev/nvidia") for d in seen.devices)
-        return "nodes of the container" if own else "none"
+        return "nodes of its own" if own else "none"
 
     def rules(seen: Observation) -> str:
         if seen.oci is None:
             return "not readable"
         found = [i for i in injected(classify(seen)) if i.kind == "device-rule"]
-        return f"{len(found)} in the OCI spec" if found else "not in the OCI spec"
+        return f"{len(found)} rules" if found else "no rules"
 
     def hooks(seen: Observation) -> str:
         if seen.oci is None:
@@ -65,23 +91,23 @@ def side_by_side(containers: Mapping[str, Observation]) -> list[dict[str, str]]:
         if not any(i.kind == "ld-cache" for i in injected(classify(seen))):
             return "untouched"
         added = any("nvcr" in name for name in seen.ld_conf)
-        return "cache and a file in ld.so.conf.d" if added else "cache only"
+        return "cache, ld.so.conf.d" if added else "cache"
 
     def proc(seen: Observation) -> str:
         targets = {m.target for m in seen.mounts}
         if "/proc/driver/nvidia" in targets:
-            return "a tmpfs of its own, with the GPUs asked for"
-        return "one file covered" if "/proc/driver/nvidia/params" in targets else "as on the host"
+            return "a tmpfs"
+        return "one file" if "/proc/driver/nvidia/params" in targets else "as on the host"
 
     def groups(seen: Observation) -> str:
         return ", ".join(capabilities(classify(seen))) or "none"
 
     return [
-        row("device nodes", "`mount | grep nvidia` shows bind mounts, not nodes", nodes),
+        row("device nodes", "mount | grep nvidia shows bind mounts, not nodes", nodes),
         row(
-            "device permissions",
-            "rules that only the hook knows are lost at `systemctl daemon-reload`, and the GPU is "
-            "gone: `Failed to initialize NVML`",
+            "permissions in the OCI spec",
+            "rules that only the hook knows are lost at systemctl daemon-reload, and the GPU is "
+            "gone: Failed to initialize NVML",
             rules,
         ),
         row(
@@ -97,11 +123,11 @@ def side_by_side(containers: Mapping[str, Observation]) -> list[dict[str, str]]:
         row("capabilities", "on CDI the variable NVIDIA_DRIVER_CAPABILITIES does nothing", groups),
         row(
             "NVIDIA_VISIBLE_DEVICES",
-            "`void` keeps the nvidia runtime from putting everything in twice",
+            "void keeps the nvidia runtime from putting everything in twice",
             lambda seen: seen.env.get("NVIDIA_VISIBLE_DEVICES", "not set"),
         ),
         row("hooks", "the work of the legacy hook is not in the OCI spec; CDI's is", hooks),
-        row("library links", "CDI also makes the names that linkers use (`libcuda.so`)", links),
+        row("library links", "CDI also makes the names that linkers use (libcuda.so)", links),
         row("loader", "an image with its own ld.so settings may prefer other folders", loader),
         row("/proc/driver/nvidia", "programs ask here which GPUs there are", proc),
     ]
