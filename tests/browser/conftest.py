@@ -80,10 +80,16 @@ class Tab:
             self.problems.append(f"external: {request.url}")
 
     def open(self, url: str) -> None:
-        """Load a page and wait until its formulas and fonts are there."""
+        """Load a page and wait until its formulas and fonts are there, or 20 s have passed."""
         self.page.goto(url)
         self.page.evaluate(
-            "async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }"
+            """() => Promise.race([
+                 (async () => {
+                   await window.MathJax?.startup?.promise;
+                   await document.fonts.ready;
+                 })(),
+                 new Promise(done => setTimeout(done, 20000)),
+               ])"""
         )
 
 
