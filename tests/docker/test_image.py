@@ -75,8 +75,8 @@ def test_any_uid_has_a_home_a_name_and_the_data(containers, image, user):
         ["python", "-c", "import os, getpass, pathlib, tempfile;"
          "from gpubook.spam import assets;"
          "p = pathlib.Path.home() / 'x'; p.write_text('x');"
-         "print(os.getuid(), os.getgid(), p.parent, getpass.getuser(), assets.is_valid(assets.MODEL),"
-         " assets.is_valid(assets.DATASET))"],
+         "print(os.getuid(), os.getgid(), p.parent, getpass.getuser(),"
+         " assets.is_valid(assets.MODEL), assets.is_valid(assets.DATASET))"],
         user=user, network_mode="none",
     ).stdout  # fmt: skip
     uid, gid = user.split(":")

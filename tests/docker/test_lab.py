@@ -165,3 +165,43 @@ def test_compose_up_is_healthy_here_only_and_down_leaves_nothing(engine, image, 
         run("--profile", "cpu", "down", "--remove-orphans")
     assert not engine.containers.list(all=True, filters=mine)
     assert not engine.networks.list(filters=mine)
+
+
+def test_make_up_prints_an_address_that_opens_and_make_down_ends_it(engine, image, folder):
+    port = free_port()
+    mine = {"label": "com.docker.compose.project=gpubook-test-up"}
+    environment = os.environ | {
+        "IMAGE": image.rpartition(":")[0],
+        "COMPOSE_PROJECT_NAME": "gpubook-test-up",
+        "JUPYTER_PORT": str(port),
+        "JUPYTER_TOKEN": "",
+        "WORK": str(folder.path / "made"),
+    }
+
+    def script(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [ROOT / "docker" / "up", *arguments], env=environment, capture_output=True, text=True,
+            timeout=180, check=False,
+        )  # fmt: skip
+
+    try:
+        up = script()
+        assert up.returncode == 0, up.stderr[-3000:]
+        address = re.search(rf"http://127\.0\.0\.1:{port}/lab\?token=([0-9a-f]{{48}})", up.stdout)
+        assert address, up.stdout
+        assert requests.get(address[0], timeout=10).status_code == 200
+        assert status(port, token=address[1]) == 200
+        assert (folder.path / "made").stat().st_uid == os.getuid()
+    finally:
+        down = script("down")
+    assert down.returncode == 0, down.stderr
+    assert not engine.containers.list(all=True, filters=mine)
+
+
+def test_up_without_an_image_is_one_line_that_says_make_image(engine):
+    done = subprocess.run(
+        [ROOT / "docker" / "up"], env=os.environ | {"IMAGE": "gpubook-no-such-image"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1].endswith("yet: make image")
