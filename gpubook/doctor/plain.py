@@ -17,21 +17,25 @@ _LOWER = bytes(range(256)).lower()
 # Colour codes, also as JSON and shells write the escape character. All repeats are bounded.
 _COLOUR = re.compile(rb"(?:\x1b|\\u001b|\\x1b|\\033|\\e)\[[0-9;?]{0,24}[A-Za-z]")
 _LINK = re.compile(rb"\x1b\][0-9]{1,4};[^\x07\x1b]{0,2000}(?:\x07|\x1b\\)")
-_ESCAPES = ((b"\\u003e", b">"), (b"\\u003c", b"<"), (b"\\u0026", b"&"), (b"\\u0027", b"'"))
+_ESCAPED = re.compile(rb"\\u([0-9a-fA-F]{4})")
 _ESCAPED_BLANK = re.compile(rb"\\[nrt]")
 
 
 def plain(text: bytes) -> bytes:
-    """Without colour codes and with JSON's escapes of blanks and ``<>&'`` undone."""
+    """Without colour codes and with JSON's escapes undone (quotation marks stay escaped)."""
     if b"\x1b" in text or b"\\" in text:
         text = _COLOUR.sub(b"", text)
         if b"\x1b]" in text:
             text = _LINK.sub(b"", text)
     if b"\\" in text:
-        for escape, meant in _ESCAPES:
-            text = text.replace(escape, meant)
+        if b"\\u" in text:
+            text = _ESCAPED.sub(_character, text)
         text = _ESCAPED_BLANK.sub(b" ", text)
     return text
+
+
+def _character(escape: re.Match[bytes]) -> bytes:
+    return chr(int(escape[1], 16)).encode("utf-8", errors="ignore")  # halves of a pair: nothing
 
 
 def squeeze(text: bytes) -> bytes:

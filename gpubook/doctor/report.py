@@ -116,7 +116,7 @@ def _problem_lines(number: int, problem: Problem, versions: dict[str, str]) -> l
     lines.append(_wrapped(rule.matters, "     ", "   why it matters: "))
     lines.append(_wrapped(rule.versions, "     ", "   versions: "))
     for fix in ordered_fixes(rule.fix, versions):
-        label = ": ".join(filter(None, (in_words(fix.when), fix.note))) or "do"
+        label = ": ".join(filter(None, (in_words(fix.when), fix.note))) or "type"
         lines.append(_wrapped(label, "     ", "   - "))
         lines += [f"       $ {command}" for command in fix.run]
     lines += [f"   see {source}" for source in rule.sources[:2]]
