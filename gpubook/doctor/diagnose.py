@@ -6,6 +6,7 @@ Memory does not grow with the log. Time is linear in it: literals are looked for
 
 from __future__ import annotations
 
+import io
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -188,10 +189,10 @@ def diagnose(source: BinaryIO | bytes | str, rules: tuple[Rule, ...] | None = No
     """
     if isinstance(source, str):
         source = source.encode("utf-8", errors="replace")
-    blocks = [source] if isinstance(source, bytes) else _blocks(source)
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
     scan = _Scan(load() if rules is None else rules)
     carry, newlines, ends_open = b"", 0, False
-    for block in blocks:
+    for block in _blocks(stream):
         raw = carry + block
         scan.lines = newlines - carry.count(b"\n")
         newlines += block.count(b"\n")

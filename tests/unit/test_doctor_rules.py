@@ -223,7 +223,7 @@ ROWS = st.sampled_from([p for rule in RULES for s in rule.symptoms for p in s.pa
     other=st.one_of(ROWS, st.binary(max_size=4)),
 )
 def test_no_text_takes_more_time_than_its_length_explains(piece, other):
-    """Twice the text takes about twice the time, whatever is in it (a margin for a busy machine)."""
+    """Eight times the text takes some eight times as long (a margin for a busy machine)."""
 
     def seconds(times):
         text = (piece * 7 + other) * times
