@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,13 +75,15 @@ def test_what_the_specification_does_not_name_is_unknown(image, folder):
     assert sorted(report["unknown"]) == ["device /dev/lamp", "env LAMP_COLOUR=red"]
 
 
-def test_a_file_can_also_be_put_there_through_a_container(image, folder, monkeypatch):
-    def refuse(*args, **kwargs):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "write_text", refuse)
+def test_files_lie_in_the_engines_folder_for_as_long_as_they_are_needed(image, folder):
     with own.placed(image, str(folder), {"gpubook-lamp.yaml": LAMP}):
         assert (folder / "gpubook-lamp.yaml").read_text(encoding="utf-8") == LAMP
+    assert not (folder / "gpubook-lamp.yaml").exists()
+
+
+def test_files_are_gone_after_a_failure_too(image, folder):
+    with pytest.raises(KeyError), own.placed(image, str(folder), {"gpubook-lamp.yaml": LAMP}):
+        raise KeyError
     assert not (folder / "gpubook-lamp.yaml").exists()
 
 
@@ -136,7 +139,10 @@ def test_with_docker_required_and_no_gpu_the_pages_are_live_through_the_stub(no_
 
     names = ["02-nvidia-container-toolkit", "03-inside-a-gpu-container"]
     done = subprocess.run(
-        ["gpubook", "run", *names, "--require", "docker"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "gpubook.cli", "run", *names, "--require", "docker"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for name, evidence in zip(names, ["workload-device", "container-device"], strict=True):
