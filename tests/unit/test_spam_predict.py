@@ -2,12 +2,13 @@
 
 import io
 import json
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from gpubook.spam import cli
+from gpubook.spam import assets, cli
 from gpubook.spam.model import ModelError
 from gpubook.spam.predict import Classifier
 
@@ -187,3 +188,30 @@ def test_help_of_both_commands_is_quick_and_loads_no_torch():
         "assert 'torch' not in sys.modules and 'sklearn' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_docker_stop_leave_a_checkpoint_to_resume(tiny, tmp_path, number):
+    if not assets.is_valid(assets.DATASET):
+        pytest.skip("the data set is not fetched (`gpubook fetch`)")
+    command = [sys.executable, "-c", "import sys; from gpubook.spam.cli import classify as c; "]
+    command[-1] += "sys.exit(c())"
+    options = ["--model", str(tiny), "--epochs", "1", "--device", "cpu", "--precision", "fp32"]
+    options += ["--output", str(tmp_path / "model")]
+    with subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if "step" in line:
+                process.send_signal(number)
+                break
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert "--resume" in err
+    assert err.count("\n") == 1
+    assert (tmp_path / "model.checkpoint" / "state.pt").is_file()
+    assert not (tmp_path / "model").exists()
+    done = subprocess.run([*command, *options, "--resume"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Resumed after step" in done.stdout
+    assert (tmp_path / "model" / "model.safetensors").is_file()

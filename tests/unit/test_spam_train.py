@@ -180,7 +180,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_in_one_line(tiny, tmp_path)
 
 
 def test_two_processes_under_torchrun_agree_with_one(tiny, undisturbed, tmp_path):
-    recipe = "train.Recipe(epochs=2, batch_size=16, learning_rate=3e-3, dropout=0.0)"
+    recipe = "train.Recipe(epochs=2, batch_size=15, learning_rate=1e-3, dropout=0.0)"
     script = tmp_path / "job.py"
     script.write_text(
         "import sys, pathlib\n"
@@ -203,11 +203,15 @@ def test_two_processes_under_torchrun_agree_with_one(tiny, undisturbed, tmp_path
     assert done.returncode == 0, done.stderr[-3000:]
     two = json.loads((tmp_path / "two" / "metrics.json").read_text())
     assert two["provenance"]["processes"] == 2
-    quiet = train.Recipe(epochs=2, batch_size=16, learning_rate=3e-3, dropout=0.0)
+    quiet = train.Recipe(epochs=2, batch_size=15, learning_rate=1e-3, dropout=0.0)
     one = run(tiny, tmp_path / "one", recipe=quiet).metrics
-    # Classifier dropout stays on and draws other masks in each process, hence a margin.
-    assert two["test"]["f1"] == pytest.approx(one["test"]["f1"], abs=0.06)
-    assert two["test"]["f1"] > 0.9
+    # Same rows, same average: only the order in which floats are added differs.
+    assert [row["loss"] for row in two["history"]] == pytest.approx(
+        [row["loss"] for row in one["history"]], rel=1e-3
+    )
+    assert two["test_predictions"]["probabilities"] == pytest.approx(
+        one["test_predictions"]["probabilities"], abs=0.01
+    )
 
 
 def test_batches_by_length_hold_every_message_once_and_little_padding():
@@ -227,7 +231,7 @@ def test_the_learning_rate_rises_in_a_line_and_falls_to_nothing():
     assert max(rates) == 1.0
     assert rates.index(1.0) == 9
     assert rates[-1] == pytest.approx(1 / 90)
-    assert all(a > b for a, b in itertools.pairwise(rates[9:]))
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
 
 
 def test_a_model_that_is_none_is_one_line(tmp_path):
