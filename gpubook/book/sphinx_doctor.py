@@ -1,0 +1,116 @@
+"""The page of troubleshooting, made from the doctor's rules.
+
+``{gpubook-doctor-search}`` is the box into which a message is pasted, ``{gpubook-doctor-rules}``
+a section for each rule. The box compares a message as `gpubook.doctor.plain` does, in the reader's
+browser; without scripts it is not shown, and the page's text is searched as any other.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from importlib import resources
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.typing import ExtensionMetadata
+
+from gpubook.doctor.report import in_words
+from gpubook.doctor.rules import GAP, Rule, load
+
+
+def inline(text: str) -> list[nodes.Node]:
+    """Text with code between single backticks."""
+    return [
+        nodes.literal(part, part) if n % 2 else nodes.Text(part)
+        for n, part in enumerate(re.split(r"`([^`]+)`", text))
+        if part
+    ]
+
+
+def paragraph(text: str, lead: str = "") -> nodes.paragraph:
+    """A paragraph, with ``lead`` in bold before it."""
+    made = nodes.paragraph()
+    if lead:
+        made += [nodes.strong(lead, lead), nodes.Text(" ")]
+    made += inline(text)
+    return made
+
+
+def anchor(rule: Rule) -> str:
+    """The section's id, for links."""
+    return f"doctor-{rule.id}"
+
+
+def _code(text: str, language: str) -> nodes.literal_block:
+    block = nodes.literal_block(text, text, language=language)
+    block["classes"].append("gb-doctor-code")
+    return block
+
+
+def rule_section(rule: Rule) -> nodes.section:
+    """One rule: its message, cause, fixes and sources."""
+    section = nodes.section(ids=[anchor(rule)], classes=["gb-doctor-rule"])
+    section += nodes.title("", "", *inline(rule.title))
+    section += _code("\n\n".join(rule.examples), "text")
+    section += paragraph(rule.cause, "Cause.")
+    section += paragraph(rule.matters, "Why it matters.")
+    section += paragraph(rule.versions[0].upper() + rule.versions[1:] + ".", "Versions.")
+    for fix in rule.fix:
+        said = ": ".join(filter(None, (in_words(fix.when), fix.note)))
+        said = said[:1].upper() + said[1:] if said else "Type"
+        section += paragraph(said.rstrip(".:") + ":")
+        section += _code("\n".join(fix.run), "shell")
+    sources = nodes.paragraph()
+    sources += [nodes.strong("", "Sources."), nodes.Text(" ")]
+    for n, url in enumerate(rule.sources):
+        short = re.sub(r"^https://(github\.com/)?", "", url).rstrip("/")
+        short = re.sub(r"/(issues|pull)/", "#", short)
+        sources += nodes.Text(", ") if n else nodes.Text("")
+        sources += nodes.reference(short, short, refuri=url)
+    section += sources
+    return section
+
+
+def search_data(rules: tuple[Rule, ...]) -> list[dict]:
+    """What the box compares with: each rule's symptoms, squeezed."""
+    return [
+        {
+            "id": anchor(rule),
+            "title": rule.title,
+            "symptoms": [[part.decode("ascii") for part in s.parts] for s in rule.symptoms],
+        }
+        for rule in rules
+    ]
+
+
+class _Rules(SphinxDirective):
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(resources.files("gpubook.doctor").joinpath("rules.toml")))
+        return [rule_section(rule) for rule in load()]
+
+
+class _Search(SphinxDirective):
+    def run(self) -> list[nodes.Node]:
+        script = resources.files("gpubook.book").joinpath("doctor.js").read_text(encoding="utf-8")
+        data = json.dumps({"gap": GAP, "rules": search_data(load())}).replace("</", "<\\/")
+        label = html.escape("Paste a message, or a few lines of a log")
+        markup = (
+            '<div class="gb-doctor-search" hidden>'
+            f'<label for="gb-doctor-text">{label}</label>'
+            '<textarea id="gb-doctor-text" rows="4" spellcheck="false" '
+            'style="width: 100%; font-family: monospace"></textarea>'
+            '<p id="gb-doctor-said" role="status" aria-live="polite"></p></div>'
+            f'<script type="application/json" id="gb-doctor-data">{data}</script>'
+            f"<script>{script}</script>"
+        )
+        return [nodes.raw("", markup, format="html")]
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Register with Sphinx."""
+    app.add_directive("gpubook-doctor-rules", _Rules)
+    app.add_directive("gpubook-doctor-search", _Search)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
