@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpubook import engine
 from gpubook.errors import BookError
@@ -13,6 +14,9 @@ from gpubook.injection import cdi
 from gpubook.injection.classify import classify, injected
 from gpubook.injection.collect import look
 from gpubook.injection.observation import from_json
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
 
 
 class CdiUnavailable(BookError):
@@ -34,40 +38,31 @@ def spec_folder() -> str:
 def placed(image: str, folder: str, files: dict[str, str]) -> Iterator[None]:
     """Write ``files`` (name: text) into the engine's ``folder``, and remove them at the end.
 
-    Directly where we may. Otherwise through a container of ``image`` that mounts the folder:
-    whoever may use the engine can write there, and the engine may be in a virtual machine.
+    A container of ``image`` that mounts the folder does it: the engine may be in a virtual
+    machine, or this Python in a container, and then the folder is not ours to see. Whoever may
+    use the engine can write there in this way. Should we be killed, the container removes the
+    files when its time is over.
     """
     names = " ".join(files)
-    if any(not n.startswith("gpubook-") or "/" in n for n in files):
+    if any(not re.fullmatch(r"gpubook-[\w.-]+", name) for name in files):
         raise ValueError(f"names must start with gpubook-: {names}")
-    here = Path(folder)
-    try:
-        here.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (here / name).write_text(text, encoding="utf-8")
-        direct = True
-    except OSError:
-        direct = False
-    try:
-        if not direct:
-            for name, text in files.items():
-                _in_container(image, folder, f'printf %s "$TEXT" > /cdi/{name}', TEXT=text)
-        yield
-    finally:
-        if direct:
-            for name in files:
-                (here / name).unlink(missing_ok=True)
-        else:
-            _in_container(image, folder, "cd /cdi && rm -f " + names)
-
-
-def _in_container(image: str, folder: str, script: str, **environment: str) -> None:
+    remove = f"cd /cdi && rm -f {names}"
+    command = ["sh", "-c", f"trap '{remove}' EXIT; sleep 300"]
     volumes = {folder: {"bind": "/cdi", "mode": "rw"}}
-    with engine.running(image, "sleep 60", volumes=volumes) as container:
-        code, said = container.exec_run(["sh", "-c", script], environment=environment)
-        if code:
-            text = said.decode("utf-8", "replace").strip()
-            raise CdiUnavailable(f"cannot write into {folder}: {text}")
+    with engine.running(image, command, volumes=volumes) as helper:
+        try:
+            for name, text in files.items():
+                _say(helper, folder, f'printf %s "$TEXT" > /cdi/{name}', TEXT=text)
+            yield
+        finally:
+            _say(helper, folder, remove)
+
+
+def _say(helper: Container, folder: str, script: str, **environment: str) -> None:
+    code, said = helper.exec_run(["sh", "-c", script], environment=environment)
+    if code:
+        text = said.decode("utf-8", "replace").strip()
+        raise CdiUnavailable(f"cannot write into the engine's folder {folder}: {text}")
 
 
 def try_spec(

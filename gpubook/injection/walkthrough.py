@@ -116,9 +116,9 @@ def side_by_side(containers: Mapping[str, Observation]) -> list[dict[str, str]]:
             lambda seen: folder_of(seen, "cuda") or "none",
         ),
         row(
-            "nvidia-smi",
+            "folder of nvidia-smi",
             "found only if that folder is in the image's PATH",
-            lambda seen: seen.smi_path or "not found",
+            lambda seen: posixpath.dirname(seen.smi_path) if seen.smi_path else "not found",
         ),
         row("capabilities", "on CDI the variable NVIDIA_DRIVER_CAPABILITIES does nothing", groups),
         row(
