@@ -65,7 +65,7 @@ def sizes(largest: int, *, smallest: int = 16) -> list[int]:
     return [*found, largest]
 
 
-def sweep(device: str, kind: Kind, largest: int, *, seconds: float = 0.15) -> list[dict]:
+def sweep(device: str, kind: Kind, largest: int, *, seconds: float = 0.4) -> list[dict]:
     """The same product at sizes from launch-bound to compute-bound.
 
     Only the time is taken here; `products.measure` checks and proves. The rate is that of the
