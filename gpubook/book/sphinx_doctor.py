@@ -20,6 +20,13 @@ from sphinx.util.typing import ExtensionMetadata
 from gpubook.doctor.report import in_words
 from gpubook.doctor.rules import GAP, Rule, load
 
+# Messages are long lines: they are shown whole, wrapped.
+_STYLE = (
+    ".gb-doctor-rule .highlight-text pre { white-space: pre-wrap; overflow-wrap: anywhere; }"
+    "#gb-doctor-text { width: 100%; font-family: monospace; color: var(--pst-color-text-base);"
+    " background: var(--pst-color-background); }"
+)
+
 
 def inline(text: str) -> list[nodes.Node]:
     """Text with code between single backticks."""
@@ -61,7 +68,7 @@ def rule_section(rule: Rule) -> nodes.section:
     for fix in rule.fix:
         said = ": ".join(filter(None, (in_words(fix.when), fix.note)))
         said = said[:1].upper() + said[1:] if said else "Type"
-        section += paragraph(said.rstrip(".:") + ":")
+        section += paragraph(said if said.endswith("?") else said.rstrip(".:") + ":")
         section += _code("\n".join(fix.run), "shell")
     sources = nodes.paragraph()
     sources += [nodes.strong("", "Sources."), nodes.Text(" ")]
@@ -101,8 +108,9 @@ class _Search(SphinxDirective):
             '<div class="gb-doctor-search" hidden>'
             f'<label for="gb-doctor-text">{label}</label>'
             '<textarea id="gb-doctor-text" rows="4" spellcheck="false" '
-            'style="width: 100%; font-family: monospace"></textarea>'
+            "></textarea>"
             '<p id="gb-doctor-said" role="status" aria-live="polite"></p></div>'
+            f"<style>{_STYLE}</style>"
             f'<script type="application/json" id="gb-doctor-data">{data}</script>'
             f"<script>{script}</script>"
         )

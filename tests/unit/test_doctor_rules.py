@@ -61,7 +61,7 @@ def test_every_row_of_the_table_of_frequent_problems_has_its_rule():
         "libnvidia-ml.so.1: cannot open shared object file": "driver-library-missing",
         "load library failed: libnvidia-ml.so.1": "driver-library-missing",
         "Driver/library version mismatch": "driver-mismatch",
-        "unsatisfied condition: cuda>=12.4": None,
+        "unsatisfied condition: cuda>=12.4": "cuda-newer-than-driver",
         "nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.4": (
             "cuda-newer-than-driver"
         ),
@@ -79,7 +79,7 @@ def test_every_row_of_the_table_of_frequent_problems_has_its_rule():
         "Failed to initialize NVML: Insufficient Permissions": "nvml-permissions",
     }
     for text, rule in rows.items():
-        assert ids(text) == ([rule] if rule else []), text
+        assert ids(text) == [rule], text
 
 
 @pytest.mark.parametrize(
