@@ -17,7 +17,7 @@ book: setup ## execute the notebooks that changed, render _build/html
 	@$(BIN)/gpubook book
 
 test: setup lint ## all tests; lanes without an engine, a GPU or a browser skip with the reason
-	@$(BIN)/python -m pytest
+	@eval "$$(.ci/engine find 2>/dev/null)"; $(BIN)/python -m pytest
 
 lint: setup ## code, notebooks and text
 	@$(BIN)/ruff check .

@@ -12,6 +12,7 @@ import pytest
 
 from gpubook import machine
 from gpubook.book.execute import load_result
+from gpubook.errors import BookError
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -103,7 +104,10 @@ def pytest_collection_modifyitems(items):
 
 def pytest_sessionstart(session):
     """With REQUIRE, a missing capability is an error before any test."""
-    machine.check(machine.required())
+    try:
+        machine.check(machine.required())
+    except BookError as error:
+        pytest.exit(str(error), returncode=1)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -209,6 +209,8 @@ class _Run:
             "GPUBOOK_WORK": str(work),
             "GPUBOOK_OUT": str(self.out),
             "REQUIRE": ",".join(sorted(self.require)),
+            # Progress bars of libraries miss a widget here; a page needs no word about it.
+            "PYTHONWARNINGS": "ignore:IProgress not found",
         }
         with (work / "log").open("wb") as log:
             process = subprocess.Popen(
