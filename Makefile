@@ -23,7 +23,7 @@ lint: setup ## code, notebooks and text
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/codespell README.md CONTRIBUTING.md book gpubook notebooks tests tools
-	@$(BIN)/nbstripout --verify notebooks/*.ipynb
+	@$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	@$(BIN)/shellcheck .ci/run docker/build docker/entrypoint docker/fill-wheelhouse \
 		docker/make-base docker/pip-here docker/start docker/up
 	@$(BIN)/hadolint docker/Dockerfile
@@ -31,7 +31,7 @@ lint: setup ## code, notebooks and text
 format: setup ## format the code and strip the notebooks' outputs
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
-	@$(BIN)/nbstripout notebooks/*.ipynb
+	@$(BIN)/nbstripout --keep-id notebooks/*.ipynb
 
 lab: setup ## JupyterLab on this machine
 	@$(BIN)/jupyter lab --notebook-dir=. notebooks
