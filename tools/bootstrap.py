@@ -49,6 +49,16 @@ def is_done(checksum):
         return False
 
 
+def is_ours():
+    """Whether there is an environment of this very Python, to be brought up to date."""
+    command = [PYTHON, "-c", "import sys; print(sys.version, sys.prefix)"]
+    try:
+        answer = subprocess.check_output(command, stderr=subprocess.STDOUT, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return answer.strip() == "%s %s" % (sys.version, os.path.realpath(VENV))
+
+
 def make_environment():
     """Make the virtual environment, new."""
     say("virtual environment in .venv (Python %s)" % sys.version.split()[0])
@@ -94,7 +104,8 @@ def main():
     if not is_done(checksum):
         if os.path.exists(STAMP):
             os.remove(STAMP)  # a set-up that stops half-way is not done
-        make_environment()
+        if not is_ours():
+            make_environment()
         install()
         with open(STAMP, "w") as file:
             file.write(checksum)

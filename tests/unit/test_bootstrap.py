@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,16 @@ def test_what_is_set_up_is_not_set_up_again_until_an_input_changes(bootstrap, mo
     (Path(bootstrap.ROOT) / "requirements.txt").write_text("more", encoding="utf-8")
     bootstrap.main()
     assert calls == ["install", "install"]
+
+
+def test_an_environment_of_the_same_python_is_brought_up_to_date_not_made_anew(
+    bootstrap, monkeypatch
+):
+    assert not bootstrap.is_ours()
+    pip_that(
+        bootstrap,
+        f"exec {sys.executable} -c 'import sys; print(sys.version, \"{bootstrap.VENV}\")'",
+    )
+    assert bootstrap.is_ours()
+    pip_that(bootstrap, f"echo 3.1 {bootstrap.VENV}")
+    assert not bootstrap.is_ours()
