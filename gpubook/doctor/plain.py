@@ -24,14 +24,16 @@ _ESCAPED_BLANK = re.compile(rb"\\[nrt]")
 def plain(text: bytes) -> bytes:
     """Without colour codes and with JSON's escapes undone (quotation marks stay escaped)."""
     if b"\x1b" in text or b"\\" in text:
-        text = _COLOUR.sub(b"", text)
+        # A zero byte keeps what is left of an escape apart from the word after it: "\\" and
+        # "nvidia" would read as a line end and "vidia".
+        text = _COLOUR.sub(b"\x00", text)
         if b"\x1b]" in text:
             text = _LINK.sub(b"", text)
     if b"\\" in text:
         if b"\\u" in text:
             text = _ESCAPED.sub(_character, text)
         text = _ESCAPED_BLANK.sub(b" ", text)
-    return text
+    return text.replace(b"\x00", b"")
 
 
 def _character(escape: re.Match[bytes]) -> bytes:

@@ -183,6 +183,15 @@ def test_each_example_is_diagnosed_in_this_form_too(mutation):
         assert ids(mutation(text, n))[:1] == [rule], mutation(text, n)
 
 
+@pytest.mark.parametrize("form", [_wrapped, _cut, _coloured], ids=lambda m: m.__name__[1:])
+def test_each_example_is_diagnosed_in_this_form_within_json(form):
+    for n, parameter in enumerate(EXAMPLES):
+        rule, text = parameter.values
+        once = _json(form(text, n), n)
+        assert ids(once)[:1] == [rule], once
+        assert ids(_json(once, n))[:1] == [rule], "JSON in JSON"
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     example=st.sampled_from([parameter.values for parameter in EXAMPLES]),
