@@ -44,12 +44,12 @@ def test_it_learns_and_the_scores_are_those_of_the_stored_predictions(undisturbe
 def test_the_same_seed_gives_the_same_result_and_another_seed_another(tiny, undisturbed, tmp_path):
     again = run(tiny, tmp_path / "again")
     assert outcome(again.metrics) == outcome(undisturbed.metrics)
-    other = train.Recipe(epochs=2, batch_size=16, learning_rate=3e-3, dropout=0.1, seed=1)
+    other = train.Recipe(epochs=2, batch_size=16, learning_rate=8e-3, dropout=0.1, seed=1)
     different = run(tiny, tmp_path / "other", recipe=other)
     assert different.losses[0][1] != undisturbed.losses[0][1]
 
 
-@pytest.mark.parametrize("step", [1, 5, 11, 15])
+@pytest.mark.parametrize("step", [1, 5, 21, 30])
 def test_stopped_at_any_step_it_resumes_to_the_same_figures(tiny, undisturbed, tmp_path, step):
     seen = []
     with pytest.raises(train.Interrupted, match="--resume"):
@@ -76,7 +76,7 @@ train.train(synthetic(), pathlib.Path({out!r}), model={tiny!r}, recipe=RECIPE, b
 def test_kill_minus_nine_in_the_middle_of_an_epoch_costs_nothing(tiny, undisturbed, tmp_path):
     here = str(Path(__file__).parent)
     code = KILLED.format(tests=here, out=str(tmp_path / "model"), tiny=str(tiny))
-    for until in (4, 13):  # in the first epoch, and again in the second
+    for until in (4, 25):  # in the first epoch, and again in the second
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
             for line in process.stdout:
                 if int(line) >= until:
@@ -86,7 +86,7 @@ def test_kill_minus_nine_in_the_middle_of_an_epoch_costs_nothing(tiny, undisturb
         assert not (tmp_path / "model").exists()
     steps = []
     resumed = run(tiny, tmp_path / "model", resume=True, on_step=steps.append)
-    assert steps[0] >= 12, "it went on and did not start again"
+    assert steps[0] >= 25, "it went on and did not start again"
     assert outcome(resumed.metrics) == outcome(undisturbed.metrics)
 
 
