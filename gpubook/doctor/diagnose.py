@@ -191,7 +191,7 @@ def diagnose(source: BinaryIO | bytes | str, rules: tuple[Rule, ...] | None = No
         source = source.encode("utf-8", errors="replace")
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     scan = _Scan(load() if rules is None else rules)
-    carry, newlines, ends_open = b"", 0, False
+    raw, carry, newlines, ends_open = b"", b"", 0, False
     for block in _blocks(stream):
         raw = carry + block
         scan.lines = newlines - carry.count(b"\n")
@@ -202,6 +202,11 @@ def diagnose(source: BinaryIO | bytes | str, rules: tuple[Rule, ...] | None = No
         carry = raw[-_CARRY:]
         cut = carry.find(b"\n") + 1
         carry = carry[cut:] if 0 < cut < len(carry) else carry
+    if not scan.found and scan.size == len(raw):
+        # A short text with nothing found: line ends may cut through colour codes and JSON's
+        # escapes, where a raw log was folded. Without them it is one line.
+        scan.lines = 0
+        scan.look(raw.translate(None, b"\r\n"), b"")
     problems = list(scan.found.values())
     _rank(problems)
     return Diagnosis(problems, scan.versions, newlines + ends_open, scan.size)

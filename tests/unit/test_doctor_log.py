@@ -13,6 +13,7 @@ import pytest
 from gpubook.doctor import diagnose, load
 from gpubook.doctor import report as said
 from gpubook.doctor.diagnose import BLOCK
+from gpubook.doctor.rules import Fix
 from tests.conftest import ROOT, gpubook
 
 RULES = {rule.id: rule for rule in load()}
@@ -161,6 +162,22 @@ def test_the_versions_named_in_a_text_choose_the_fix():
     assert any("/dev/nvidia0" in line for line in run)
     assert not any("nvidia.com/gpu" in line for line in run)
     assert len(commands(lost)[1]) > len(run)  # unknown versions: all of them, each with its own
+
+
+@pytest.mark.parametrize(
+    ("when", "version", "applies"),
+    [
+        ("engine>=28.2", "28.2.0", True),
+        ("engine>=28.2", "28.2", True),
+        ("engine>=28.2", "28.1.9", False),
+        ("engine<25", "25.0.0", False),
+        ("engine>=25 engine<28.2", "26.1.5+dfsg1", True),
+        ("toolkit>=1.18", "28.2.0", None),
+        ("podman", "28.2.0", None),
+    ],
+)
+def test_a_fix_applies_from_the_version_it_names(when, version, applies):
+    assert Fix(("true",), when).applies({"engine": version}) is applies
 
 
 @pytest.mark.parametrize(

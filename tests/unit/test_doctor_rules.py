@@ -192,6 +192,20 @@ def test_each_example_is_diagnosed_in_this_form_within_json(form):
         assert ids(_json(once, n))[:1] == [rule], "JSON in JSON"
 
 
+@pytest.mark.parametrize("width", [7, 33, 80])
+def test_a_raw_log_folded_in_the_middle_of_its_escapes_is_diagnosed(width):
+    for n, parameter in enumerate(EXAMPLES):
+        rule, text = parameter.values
+        raw = _json(_coloured(text, n), n)
+        folded = "\n".join(raw[i : i + width] for i in range(0, len(raw), width))
+        assert ids(folded)[:1] == [rule], folded
+
+
+def test_an_escaped_character_other_than_ascii_does_not_hide_the_cause():
+    text = "CUDA\u00a0driver version is \u201cinsufficient\u201d for CUDA runtime version"
+    assert ids(json.dumps(text)) == ["driver-too-old"]
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     example=st.sampled_from([parameter.values for parameter in EXAMPLES]),
