@@ -486,6 +486,13 @@ def test_the_report_stands_whatever_single_fact_is_missing(tmp_path, name):
     assert not any("did not work" in f.what for f in found.values()), found
 
 
+def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(tmp_path):
+    found = look(machine(tmp_path, {}), user={"nonsense": 1})
+    assert found["limits"].status == "warning"
+    assert "KeyError" in found["limits"].what
+    assert found["engine"].status == "problem"
+
+
 def test_the_report_stands_when_nothing_can_be_read():
     none = dict.fromkeys(facts.READERS, Unread("no"))
     assert len(probe(Host(), none)) == len(facts.READERS)
