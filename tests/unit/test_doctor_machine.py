@@ -439,7 +439,7 @@ def test_small_shared_memory_and_few_files_are_told_in_a_container_only(tmp_path
 
 
 def test_root_with_a_mounted_folder_is_told_whose_files_it_writes(tmp_path):
-    line = "812 700 8:1 /home/ada/out /work/out rw,relatime - ext4 /dev/sda1 rw\n"
+    line = "812 700 8:1 /home/ada/out /data/out rw,relatime - ext4 /dev/sda1 rw\n"
     user = {
         "uid": 0,
         "groups": [0],
@@ -449,7 +449,7 @@ def test_root_with_a_mounted_folder_is_told_whose_files_it_writes(tmp_path):
     }
     found = look(container(tmp_path), mountinfo=line, user=user)["user"]
     assert found.status == "warning"
-    assert "/work/out" in found.what
+    assert "/data/out" in found.what
     other = look(container(tmp_path), mountinfo=line, user=user | {"uid": 1000})
     assert other["user"].status == "ok"
 
