@@ -1,6 +1,8 @@
 """The data and the model arrive whole and checked, or not at all."""
 
+import os
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -120,3 +122,16 @@ def test_importing_assets_loads_no_heavy_library():
         [assets.sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_asleep_unless_the_user_says_otherwise(given, kept):
+    code = "import os, sys, gpubook.spam; assert 'torch' not in sys.modules; "
+    code += "print(os.environ['OMP_WAIT_POLICY'])"
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    if given:
+        environment["OMP_WAIT_POLICY"] = given
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == kept
