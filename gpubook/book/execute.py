@@ -43,6 +43,7 @@ CELL_SECONDS = 600
 TOTAL_SECONDS = 1800
 """The longest that one notebook may take, unless told otherwise."""
 _GRACE_SECONDS = 10
+_WAIT_SECONDS = 15  # of waiting for another notebook's measurement, before that is said
 _LOST_AFTER_SECONDS = 24 * 3600
 
 
@@ -76,6 +77,8 @@ class _Running:
     inputs: dict[str, Any]
     work: Path
     process: subprocess.Popen
+    begun: float = field(default_factory=time.monotonic)
+    told_to_wait: bool = False
     stopped_for: str = ""
     killed_at: float = field(default=float("inf"))
 
@@ -238,8 +241,11 @@ class _Run:
     def _limit(self, running: _Running) -> None:
         """End a notebook that is over its total time: kindly, then not."""
         started = running.work / "started"
-        if not started.is_file():
-            return  # it waits for its turn to measure
+        if not started.is_file():  # it waits for its turn to measure
+            if not running.told_to_wait and time.monotonic() - running.begun > _WAIT_SECONDS:
+                running.told_to_wait = True
+                self.progress(f"        {running.notebook.name}  waits, another one measures")
+            return
         now = time.time()
         if not running.stopped_for and now - started.stat().st_mtime > self.total_seconds:
             running.stopped_for = f"over its {self.total_seconds:g} s"

@@ -50,26 +50,31 @@ def machine_line(provenance: Mapping) -> str:
     return " · ".join(words)
 
 
+def kind(record: Mapping, *, live: bool) -> str:
+    """``"live"``, ``"recorded"`` or, where a stand-in answered for the driver, ``"stub"``."""
+    return "stub" if record["provenance"]["stub"] else "live" if live else "recorded"
+
+
 def banner(record: Mapping, *, live: bool, why: str | None) -> Shown:
     """The line above a result that says whether it was measured now, where and when."""
     provenance = record["provenance"]
-    kind = "stub" if provenance["stub"] else "live" if live else "recorded"
-    colour, word = _LOOK[kind]
+    kind_ = kind(record, live=live)
+    colour, word = _LOOK[kind_]
     when = provenance["date"].replace("T", " ").replace("Z", " UTC")
     parts = [machine_line(provenance), when]
-    if kind == "recorded":
+    if kind_ == "recorded":
         parts.insert(0, f"on the machine “{provenance['machine']['name']}”")
         if provenance["source"]:
             parts.append(f"source: {provenance['source']}")
     else:
         parts.insert(0, "measured on this machine now")
-    if kind == "stub":
+    if kind_ == "stub":
         parts.append("a stand-in answered for the NVIDIA driver")
     detail = " · ".join(parts)
     if why:
         detail += f". Not measured here: {why}"
     markup = (
-        f'<div class="gb-evidence gb-{kind}" style="border-left:0.3em solid {colour};'
+        f'<div class="gb-evidence gb-{kind_}" style="border-left:0.3em solid {colour};'
         f'padding:0.3em 0.8em;margin:0.5em 0"><strong>{word}</strong> '
         f'<span class="gb-evidence-name">{html.escape(record["name"])}</span>: '
         f"{html.escape(detail)}</div>"

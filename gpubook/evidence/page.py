@@ -113,6 +113,17 @@ class Page:
             )
         return self._keep(Evidence(found[0].record, live=False, why=why))
 
+    def evidence(self, name: str) -> Evidence:
+        """What this page got under a name, for cells after the one that asked.
+
+        Raises EvidenceError when it did not ask yet.
+        """
+        if name not in self._evidence:
+            raise EvidenceError(
+                f"{self.notebook} has not asked for {name} yet: run that cell first"
+            )
+        return self._evidence[name]
+
     def recorded(self, name: str) -> list[Evidence]:
         """Every machine's recording of an evidence of this notebook, the preferred one first."""
         found = records.recordings_of(self.root, self.notebook, name)
@@ -173,7 +184,7 @@ class Page:
         rows = [
             {
                 "name": name,
-                "mode": "live" if e.live else "recorded",
+                "mode": display.kind(e.record, live=e.live),
                 "machine": display.machine_line(e.provenance),
                 "date": e.provenance["date"][:10],
             }
