@@ -38,9 +38,9 @@ from gpubook.evidence.records import (
     write_json,
 )
 
-CELL_SECONDS = 600
+CELL_SECONDS = 1200
 """The longest that one cell may take, unless told otherwise."""
-TOTAL_SECONDS = 1800
+TOTAL_SECONDS = 2400
 """The longest that one notebook may take, unless told otherwise."""
 _GRACE_SECONDS = 10
 _WAIT_SECONDS = 15  # of waiting for another notebook's measurement, before that is said
