@@ -78,9 +78,9 @@ def _classify_parser() -> argparse.ArgumentParser:
         "--learning-rate",
         type=_number(float, 1e-9, 1.0),
         metavar="RATE",
-        help="highest (2e-4, from BERT-base on 5e-5)",
+        help="highest (1e-4, from BERT-base on 5e-5)",
     )
-    parser.add_argument("--dropout", type=share, default=0.0, metavar="SHARE", help="(%(default)s)")
+    parser.add_argument("--dropout", type=share, default=0.1, metavar="SHARE", help="(%(default)s)")
     parser.add_argument(
         "--seed", type=_number(int, 0), default=0, metavar="N", help="(%(default)s)"
     )

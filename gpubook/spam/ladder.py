@@ -38,7 +38,6 @@ def ladder(*, bf16: bool = True) -> list[Rung]:
     add("pad to the batch's longest", padding="batch")
     add("batches by length", by_length=True)
     add("fused attention", attention="sdpa")
-    add("no dropout in BERT", dropout=0.0)
     add("batches of 32", batch_size=32)
     if bf16:
         add("BF16", precision="bf16")

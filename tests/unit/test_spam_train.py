@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -248,6 +249,16 @@ def test_asking_for_a_gpu_that_is_not_there_is_misuse():
         pytest.skip("there is a GPU here")
     with pytest.raises(UsageError, match="--gpus all"):
         choose_backend("cuda")
+
+
+def test_dropout_is_on_in_training_and_off_in_judging(tiny, tmp_path):
+    """from_pretrained gives a model in evaluation mode: forgetting train() costs quality only."""
+    on = run(tiny, tmp_path / "on", recipe=replace(RECIPE, epochs=1, dropout=0.5))
+    off = run(tiny, tmp_path / "off", recipe=replace(RECIPE, epochs=1, dropout=0.0))
+    assert on.losses[0][1] != off.losses[0][1], "the same start and batch, so dropout is on"
+    classifier = Classifier.load(on.folder, device="cpu", precision="fp32")
+    again = classifier.probabilities(synthetic().test.texts)
+    assert again == on.metrics["test_predictions"]["probabilities"]
 
 
 def test_no_test_message_is_used_before_the_end(tiny, tmp_path, monkeypatch):
