@@ -47,8 +47,11 @@ def test_everything_was_trained_and_judged_here(page):
 
 
 def test_the_model_is_good_on_messages_it_has_never_seen(training):
-    assert training["test_at_threshold"]["f1"] >= 0.96
-    assert training["test_at_threshold"]["accuracy"] >= 0.99
+    # Families of near copies stay in one part, so these are scores on unseen kinds of messages.
+    # On the easier split, with near copies on both sides, 0.96 and 0.99 would be expected.
+    assert training["test_at_threshold"]["f1"] >= 0.93
+    assert training["test_at_threshold"]["accuracy"] >= 0.98
+    assert training["test_at_threshold"]["pr_auc"] >= 0.98
 
 
 def test_the_scores_are_those_of_the_stored_predictions(page, training):
