@@ -24,7 +24,7 @@ def test_the_saved_model_predicts_what_it_did_when_it_was_trained(page, results)
         before["test_predictions"]["probabilities"], abs=0.02
     )
     called = [int(p >= after["threshold"]) for p in after["probabilities"]]
-    assert reference.f1_score(after["labels"], called) >= 0.955
+    assert reference.f1_score(after["labels"], called) >= 0.93
 
 
 def test_without_a_message_the_command_says_how_to_use_it(page):
