@@ -19,7 +19,8 @@ SQUARE = 'page.ask("square", measure=lambda: {"n": N, "square": N * N}).data'
 
 
 @pytest.fixture
-def book(tmp_path):
+def book(tmp_path, monkeypatch):
+    monkeypatch.delenv("REQUIRE", raising=False)  # what these tests require, they say
     return tiny_book.make(tmp_path / "book")
 
 
