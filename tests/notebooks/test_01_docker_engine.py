@@ -28,7 +28,7 @@ def data(page, name):
 
 
 def test_with_an_engine_nothing_is_replayed_and_without_one_everything_of_docker_is(page):
-    assert set(page.names) == EVIDENCES | {"installation"}
+    assert set(page.names) == EVIDENCES | {"installation", "doctor-before", "doctor-after"}
     live = {name for name in EVIDENCES if page.evidence(name).live}
     assert live == (EVIDENCES if DOCKER else set())
 
@@ -40,6 +40,16 @@ def test_the_installation_is_checked_on_this_machine_with_or_without_an_engine(p
     assert list(dict.fromkeys(steps)) == ["old packages", "repository", "packages", "access"]
     assert steps.count("packages") == 5
     assert next(r for r in installation.data if r["step"] == "access")["ok"] or not DOCKER
+
+
+def test_the_doctor_sees_the_engine_that_is_here_and_misses_the_one_that_is_not(page):
+    for name in ("doctor-before", "doctor-after"):
+        assert page.evidence(name).live
+        report = data(page, name)
+        engine = [f["status"] for f in report["findings"] if f["id"] == "engine"]
+        assert engine, [f["id"] for f in report["findings"]]
+        assert ("problem" in engine) == (not DOCKER)
+        assert report["problems"] == [f["status"] for f in report["findings"]].count("problem")
 
 
 def test_a_container_said_what_it_was_told_to_say(page):

@@ -94,5 +94,16 @@ def test_all_steps_of_the_chapter_are_there(page):
     assert set(page.names) == {
         "toolkit-version", "cdi-list", "configure-dry-run", "configured", "runtimes",
         "engine-after", "workload-device", "workload-gpus", "workload-runtime",
-        "wrong-requests", "wrong-gpu-requests",
+        "wrong-requests", "wrong-gpu-requests", "doctor-reads",
     }  # fmt: skip
+
+
+def test_the_doctor_names_the_cause_of_each_wrong_request(page):
+    read = page.evidence("doctor-reads")
+    assert read.live
+    assert [row["rule"] for row in read.data] == [
+        "runtime-unknown",
+        "cdi-unresolvable",
+        "no-gpu-asked",
+        "no-engine",
+    ]
