@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gpubook import __version__
-from gpubook.errors import BookError, UsageError
+from gpubook.errors import BookError, UsageError, exit_code
 
 # The rooms are imported by the command that needs them, so that --help answers at once.
 
@@ -223,18 +223,12 @@ def _print_figures(value: object, indent: str = "") -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; exit 0 for success, 1 for a failure, 2 for misuse."""
-    try:
+
+    def command() -> int:
         args = _parser().parse_args(argv)
         return args.does(args)
-    except BookError as error:
-        print(f"gpubook: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("gpubook: stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+
+    return exit_code("gpubook", command)
 
 
 if __name__ == "__main__":

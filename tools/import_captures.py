@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gpubook.engine import captures as engine
-from gpubook.errors import BookError
+from gpubook.errors import exit_code
 from gpubook.evidence import new_record, write_recording
 from gpubook.evidence.records import read_json, recording_path
 from gpubook.injection import captures as injection
@@ -127,8 +127,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BookError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    sys.exit(exit_code("import_captures", main))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 
 from gpubook import machine
-from gpubook.errors import BookError, UsageError
+from gpubook.errors import BookError, UsageError, exit_code
 
 
 class _Parser(argparse.ArgumentParser):
@@ -102,7 +101,8 @@ def _header(devices: Sequence[str]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; exit 0 for success, 1 for a failure, 2 for misuse."""
-    try:
+
+    def command() -> int:
         args = _parser().parse_args(argv)
         rows = run(args)
         if args.json:
@@ -110,15 +110,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             print(json.dumps({"rows": rows, "provenance": records.here()}, indent=1))
         return 0
-    except BookError as error:
-        print(f"mat_mul: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("mat_mul: stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+
+    return exit_code("mat_mul", command)
 
 
 if __name__ == "__main__":

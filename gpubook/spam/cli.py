@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from gpubook.errors import BookError, UsageError
+from gpubook.errors import UsageError, exit_code
 
 DEFAULT_FOLDER = "bert_spam_classifier"
 
@@ -21,28 +20,14 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}\n{self.format_usage().rstrip()}")
 
 
-def _main(command: Callable[[Sequence[str]], int], argv: Sequence[str] | None, name: str) -> int:
-    try:
-        return command(sys.argv[1:] if argv is None else argv)
-    except BookError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # the reader (head, say) has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        print(f"{name}: stopped", file=sys.stderr)
-        return 130
-
-
 def classify(argv: Sequence[str] | None = None) -> int:
     """Entry point of ``spam_classify``. Returns the exit code."""
-    return _main(_classify, argv, "spam_classify")
+    return exit_code("spam_classify", lambda: _classify(argv))
 
 
 def predict(argv: Sequence[str] | None = None) -> int:
     """Entry point of ``spam_predict``. Returns the exit code."""
-    return _main(_predict, argv, "spam_predict")
+    return exit_code("spam_predict", lambda: _predict(argv))
 
 
 def _number(kind: type, low: float, high: float = float("inf")) -> Callable[[str], float]:
@@ -95,7 +80,7 @@ def _classify_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _classify(argv: Sequence[str]) -> int:
+def _classify(argv: Sequence[str] | None) -> int:
     args = _classify_parser().parse_args(argv)
     from gpubook.spam import checkpoint
 
@@ -202,7 +187,7 @@ def _predict_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _predict(argv: Sequence[str]) -> int:
+def _predict(argv: Sequence[str] | None) -> int:
     parser = _predict_parser()
     args = parser.parse_args(argv)
     messages = _messages(args, parser)
