@@ -186,21 +186,56 @@ def families(messages: Messages, *, near: float = NEAR) -> list[int]:
 
 
 def _near_pairs(texts: list[str], near: float) -> list[tuple[int, int]]:
-    from sklearn.feature_extraction.text import CountVectorizer
+    """Pairs of texts whose sets of pieces have a Jaccard similarity of at least ``near``.
+
+    Two sets that similar share one of their rarest pieces (prefix filtering: Chaudhuri, Ganti
+    and Kaushik, 2006), so only pairs that do are compared. No pair is missed.
+    """
+    pieces = _pieces(texts)
+    size = np.diff(pieces.indptr)
+    pieces.indices = _rank_by_rarity(pieces)[pieces.indices]
+    pieces.has_sorted_indices = False
+    pieces.sort_indices()  # rarest first in each row
+    within = np.arange(pieces.nnz) - np.repeat(pieces.indptr[:-1], size)
+    few = size - np.ceil(near * size - 1e-9).astype(int) + 1
+    rarest = pieces.copy()
+    rarest.data = (within < np.repeat(few, size)).astype(np.float32)
+    rarest.eliminate_zeros()
+    candidates = (rarest @ rarest.T).tocoo()
+    row, column = candidates.row, candidates.col
+    smaller, larger = np.minimum(size[row], size[column]), np.maximum(size[row], size[column])
+    worth = (row < column) & (smaller >= near * larger - 1e-9)
+    row, column = row[worth], column[worth]
+    shared = np.asarray(pieces[row].multiply(pieces[column]).sum(axis=1)).ravel()
+    similar = shared >= near * (size[row] + size[column] - shared) - 1e-9
+    return list(zip(row[similar].tolist(), column[similar].tolist(), strict=True))
+
+
+def _pieces(texts: list[str]):
+    """A sparse matrix (texts, distinct pieces) of ones: which four characters occur where."""
+    from scipy.sparse import csr_array
 
     padded = [f"\x02\x02\x02{text}\x03\x03\x03" for text in texts]  # even "ok" has pieces then
-    pieces = CountVectorizer(
-        analyzer="char", ngram_range=(4, 4), binary=True, dtype=np.float32
-    ).fit_transform(padded)
-    size = np.asarray(pieces.sum(axis=1)).ravel()
-    pairs: list[tuple[int, int]] = []
-    for start in range(0, len(texts), 500):  # in slices: all pairs at once would need gigabytes
-        shared = (pieces[start : start + 500] @ pieces.T).tocoo()
-        row, column = shared.row + start, shared.col
-        similar = shared.data / (size[row] + size[column] - shared.data) >= near
-        keep = similar & (row < column)
-        pairs += zip(row[keep].tolist(), column[keep].tolist(), strict=True)
-    return pairs
+    lengths = np.array([len(text) for text in padded])
+    letters = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    letters = np.unique(letters, return_inverse=True)[1].astype(np.uint64)  # fewer than 2^16
+    four = letters[:-3] << 48 | letters[1:-2] << 32 | letters[2:-1] << 16 | letters[3:]
+    ends = np.cumsum(lengths)
+    inside = np.ones(len(letters), dtype=bool)
+    inside[(ends[:, None] - [1, 2, 3]).ravel()] = False  # these would reach into the next text
+    piece = np.unique(four[inside[:-3]], return_inverse=True)[1]
+    row = np.repeat(np.arange(len(texts)), lengths - 3)
+    pieces = csr_array((np.ones(len(row), dtype=np.float32), (row, piece)))
+    pieces.sum_duplicates()
+    pieces.data[:] = 1
+    return pieces
+
+
+def _rank_by_rarity(pieces) -> np.ndarray:
+    order = np.argsort(np.bincount(pieces.indices), kind="stable")
+    rank = np.empty(len(order), dtype=pieces.indices.dtype)
+    rank[order] = np.arange(len(order))
+    return rank
 
 
 def split(

@@ -172,3 +172,23 @@ def test_a_split_is_a_partition_that_keeps_families_together(ham, spam, seed):
 def test_too_few_messages_to_split_is_one_line():
     with pytest.raises(data.DataError, match="too few"):
         data.split(data.Messages(("a", "b"), (0, 1)))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.text(alphabet="abc é\U0001f600", max_size=14), min_size=1, max_size=12),
+    st.sampled_from([0.4, 0.6, 0.8, 1.0]),
+)
+def test_near_pairs_are_those_that_comparing_all_pairs_finds(texts, near):
+    def pieces(text):
+        whole = "\x02\x02\x02" + text + "\x03\x03\x03"
+        return {whole[i : i + 4] for i in range(len(whole) - 3)}
+
+    sets = [pieces(text) for text in texts]
+    plain = {
+        (i, j)
+        for j in range(len(sets))
+        for i in range(j)
+        if len(sets[i] & sets[j]) >= near * len(sets[i] | sets[j]) - 1e-9
+    }
+    assert set(data._near_pairs(texts, near)) == plain
