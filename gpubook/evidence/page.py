@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpubook import machine
 from gpubook.errors import BookError
-from gpubook.evidence import display, records, terminal
+from gpubook.evidence import display, records, tabs, terminal
 from gpubook.evidence.records import EvidenceError
 
 
@@ -38,6 +38,18 @@ class Evidence:
     def machine(self) -> str:
         """The short name of the machine that gave the data."""
         return self.provenance["machine"]["name"]
+
+
+Draw = Callable[[Evidence], display.Shown | Sequence[display.Shown]]
+"""From an evidence to what the page shows of it."""
+
+
+def _pane(evidence: Evidence, draw: Draw) -> tabs.Pane:
+    """What one machine gave, under its banner."""
+    drawn = draw(evidence)
+    parts = [drawn] if isinstance(drawn, display.Shown) else list(drawn)
+    banner = display.banner(evidence.record, live=evidence.live, why=evidence.why)
+    return tabs.Pane(evidence.record, evidence.live, [banner, *parts])
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -83,12 +95,17 @@ class Page:
         needs: str = "",
         machine: str | None = None,
         stub: bool = False,
+        draw: Draw | None = None,
+        others: Callable[[Any], bool] = lambda data: True,
     ) -> Evidence:
         """Measure now if this machine can, replay a recording if it cannot; say which.
 
         ``measure`` returns plain JSON data. ``needs`` names the capabilities it takes, such as
         ``"docker,gpu"``; ``machine`` picks whose recording is replayed. ``stub`` says that a
         stand-in for the NVIDIA driver answers.
+
+        With ``draw``, and ``others``, the result is shown as `machines` shows it; without, only its
+        banner is.
 
         Raises MissingCapability when a required capability is missing, EvidenceError when
         there is nothing to replay.
@@ -100,7 +117,7 @@ class Page:
             record = records.new_record(
                 self.notebook, name, measure(), needs=wanted, provenance=provenance
             )
-            return self._keep(Evidence(record, live=True))
+            return self._keep(Evidence(record, live=True), draw, others)
         _machine.check(wanted & self.require)
         why = "; ".join(missing.values())
         found = self.recorded(name)
@@ -111,7 +128,7 @@ class Page:
                 f"{self.notebook}/{name} cannot be measured here ({why}) and has no recording"
                 + (f" on {machine}" if machine else "")
             )
-        return self._keep(Evidence(found[0].record, live=False, why=why))
+        return self._keep(Evidence(found[0].record, live=False, why=why), draw, others)
 
     def evidence(self, name: str) -> Evidence:
         """What this page got under a name, for cells after the one that asked.
@@ -129,14 +146,36 @@ class Page:
         found = records.recordings_of(self.root, self.notebook, name)
         return [Evidence(record, live=False) for record in found]
 
+    def machines(
+        self, name: str, draw: Draw, *, others: Callable[[Any], bool] = lambda data: True
+    ) -> display.Shown:
+        """What this page got under a name, with a tab for each machine that has a recording.
+
+        ``draw`` makes of an evidence what its pane shows, a table, a figure or several, under
+        the evidence's banner. ``others`` says of a recording's data whether it belongs here.
+        With nothing recorded elsewhere there are no tabs.
+        """
+        own = self.evidence(name)
+        recorded = [
+            ev
+            for ev in self.recorded(name)
+            if ev.record["sha256"] != own.record["sha256"] and others(ev.data)
+        ]
+        return tabs.machines([_pane(ev, draw) for ev in (own, *recorded)])
+
     def show_banner(self, evidence: Evidence) -> None:
         """Show where an evidence comes from."""
         _show(display.banner(evidence.record, live=evidence.live, why=evidence.why))
 
-    def _keep(self, evidence: Evidence) -> Evidence:
+    def _keep(
+        self, evidence: Evidence, draw: Draw | None, others: Callable[[Any], bool]
+    ) -> Evidence:
         self._evidence[evidence.record["name"]] = evidence
         self._save(finished=False)
-        self.show_banner(evidence)
+        if draw is None:
+            self.show_banner(evidence)
+            return evidence
+        _show(self.machines(evidence.record["name"], draw, others=others))
         return evidence
 
     def _save(self, *, finished: bool) -> None:

@@ -119,18 +119,25 @@ def register(page: Any) -> None:
     if shell is None:
         return
 
-    def terminal(line: str, cell: str) -> display.Shown:
+    def terminal(line: str, cell: str) -> None:
         options = _parse(line)
         lines = commands(cell)
-        evidence = page.ask(
-            options.name, measure=lambda: _measure(lines, options), needs=options.needs
+
+        def draw(evidence: Any) -> display.Shown:
+            recorded = [step["command"] for step in evidence.data["steps"]]
+            if recorded != lines:
+                raise records.EvidenceError(
+                    f"{page.notebook}/{options.name}: the recording on {evidence.machine} is of "
+                    f"other commands ({recorded}), record it again"
+                )
+            return display.transcript(evidence.data["steps"], head=options.head)
+
+        page.ask(
+            options.name,
+            measure=lambda: _measure(lines, options),
+            needs=options.needs,
+            draw=draw,
+            others=lambda data: [step["command"] for step in data["steps"]] == lines,
         )
-        recorded = [step["command"] for step in evidence.data["steps"]]
-        if recorded != lines:
-            raise records.EvidenceError(
-                f"{page.notebook}/{options.name}: the recording on {evidence.machine} is of other "
-                f"commands ({recorded}), record it again"
-            )
-        return display.transcript(evidence.data["steps"], head=options.head)
 
     shell.register_magic_function(terminal, "cell", "terminal")

@@ -1,0 +1,158 @@
+"""Machine tabs: every recording of an evidence beside this run, each under its own banner."""
+
+from __future__ import annotations
+
+import copy
+import re
+
+import pytest
+
+from gpubook.evidence import Page, new_record, table, write_recording
+from gpubook.evidence.page import Evidence
+from gpubook.evidence.records import here
+from gpubook.evidence.tabs import Pane, machines, short_gpu
+from gpubook.machine import MissingCapability
+
+
+def _provenance(name, gpu=None, date="2026-11-23T10:00:00Z"):
+    made = copy.deepcopy(here(name=name))
+    gpus = [{"name": gpu, "memory_bytes": 1, "driver": "1", "compute_capability": "9.0"}]
+    made["machine"]["gpus"] = gpus if gpu else []
+    return made | {"date": date, "stub": False}
+
+
+def _record(name, gpu=None, data=None, date="2026-11-23T10:00:00Z", evidence="speed"):
+    provenance = _provenance(name, gpu, date)
+    return new_record("01-x", evidence, data or {"value": name}, provenance=provenance)
+
+
+def _nothing_here(_machine, names):
+    return dict.fromkeys(names, "none here")
+
+
+def _draw(evidence: Evidence):
+    return table([evidence.data], caption=f"drawn for {evidence.machine}")
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What a page shows, one after the other."""
+    found = []
+    monkeypatch.setattr("gpubook.evidence.page._show", found.append)
+    return found
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch, shown):
+    (tmp_path / "_toc.yml").write_text("", encoding="utf-8")
+    monkeypatch.setenv("GPUBOOK_ROOT", str(tmp_path))
+    monkeypatch.delenv("GPUBOOK_WORK", raising=False)
+    write_recording(tmp_path, _record("h100", "NVIDIA H100 80GB HBM3"))
+    write_recording(
+        tmp_path, _record("a4000-2023", "NVIDIA RTX A4000", date="2023-12-29T00:00:00Z")
+    )
+    page = Page("01-x")
+    shown.clear()
+    return page
+
+
+def panes_of(markup):
+    return re.findall(r'<div class="gb-pane".*?data-machine="([^"]+)" aria-label="([^"]+)"', markup)
+
+
+def test_a_live_result_has_a_tab_and_so_has_each_recording_with_its_own_banner(page, shown):
+    evidence = page.ask("speed", measure=lambda: {"value": "here"}, draw=_draw)
+    assert evidence.live
+    (group,) = shown
+    markup = group._repr_html_()
+    assert panes_of(markup) == [
+        ("this-run", "This run, live"),
+        ("h100", "H100, recorded 2026"),
+        ("a4000-2023", "RTX A4000, recorded 2023"),
+    ]
+    bodies = markup.split('<div class="gb-pane"')[1:]
+    assert [body.count('class="gb-evidence gb-live"') for body in bodies] == [1, 0, 0]
+    assert [body.count('class="gb-evidence gb-recorded"') for body in bodies] == [0, 1, 1]
+    for body, machine in zip(bodies, ("this-machine", "h100", "a4000-2023"), strict=True):
+        assert f"drawn for {machine}" in body
+    assert markup.count(" checked>") == 1
+    assert repr(group).index("== This run (live)") < repr(group).index("== H100 (recorded 2026)")
+
+
+def test_a_replay_is_the_first_tab_and_no_machine_comes_twice(page, shown, monkeypatch):
+    monkeypatch.setattr(
+        "gpubook.machine.Machine.missing", lambda _, names: dict.fromkeys(names, "none here")
+    )
+    evidence = page.ask("speed", measure=pytest.fail, needs="gpu", draw=_draw)
+    assert not evidence.live
+    markup = shown[0]._repr_html_()
+    assert [key for key, _ in panes_of(markup)] == ["h100", "a4000-2023"]
+    assert "live" not in re.sub(r"gb-\w+", "", markup)
+    assert markup.count("Not measured here: none here") == 1
+
+
+def test_one_machine_alone_has_no_tabs_and_what_does_not_belong_is_left_out(page, shown):
+    page.ask("other", measure=lambda: 1, draw=lambda ev: table([{"v": ev.data}]))
+    assert "gb-machines" not in shown[0]._repr_html_()
+    assert 'class="gb-evidence gb-live"' in shown[0]._repr_html_()
+    page.ask(
+        "speed",
+        measure=lambda: {"value": "h100"},
+        draw=_draw,
+        others=lambda data: data["value"] == "h100",
+    )
+    assert [key for key, _ in panes_of(shown[1]._repr_html_())] == ["this-run", "h100"]
+    again = page.machines("speed", lambda ev: [table([]), table([{"second": ev.machine}])])
+    assert len(panes_of(again._repr_html_())) == 3
+    assert "second" in again._repr_html_()
+
+
+def test_tabs_do_not_make_a_recording_pass_for_a_live_result(page, monkeypatch):
+    monkeypatch.setattr(
+        "gpubook.machine.Machine.missing", lambda _, names: dict.fromkeys(names, "none here")
+    )
+    page.require = frozenset({"gpu"})
+    with pytest.raises(MissingCapability):
+        page.ask("speed", measure=pytest.fail, needs="gpu", draw=_draw)
+
+
+def test_equal_gpus_are_told_apart_by_the_machines_names():
+    panes = [
+        Pane(_record(name, "NVIDIA H100 PCIe"), False, [table([])]) for name in ("first", "second")
+    ]
+    assert panes_of(machines(panes)._repr_html_()) == [
+        ("first", "H100 (first), recorded 2026"),
+        ("second", "H100 (second), recorded 2026"),
+    ]
+
+
+def test_names_are_escaped_and_every_group_is_a_group_of_its_own():
+    panes = [Pane(_record("a", "<b>"), False, [table([])]), Pane(_record("b"), False, [table([])])]
+    markups = [machines(panes)._repr_html_() for _ in range(2)]
+    assert "<b>" not in markups[0].replace('<p class="gb-pane-title">', "")
+    names = [set(re.findall(r' name="([^"]+)"', markup)) for markup in markups]
+    assert [len(found) for found in names] == [1, 1]
+    assert names[0] != names[1]
+
+
+def test_no_panes_and_two_of_one_machine_are_refused():
+    with pytest.raises(ValueError, match="panes"):
+        machines([])
+    pane = Pane(_record("a"), False, [table([])])
+    with pytest.raises(ValueError, match="panes"):
+        machines([pane, pane])
+
+
+@pytest.mark.parametrize(
+    ("full", "short"),
+    [
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("NVIDIA H200", "H200"),
+        ("NVIDIA RTX A4000", "RTX A4000"),
+        ("NVIDIA A100-SXM4-80GB", "A100-SXM4-80GB"),
+        ("Tesla T4", "T4"),
+        ("NVIDIA H100 PCIe", "H100"),
+    ],
+)
+def test_a_gpu_is_called_as_people_call_it(full, short):
+    assert short_gpu(full) == short
