@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint format lab image up down clean distclean
+.PHONY: help setup book test lint format lab image up down hub clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ lint: setup ## code, notebooks and text
 	@$(BIN)/codespell README.md CONTRIBUTING.md book gpubook notebooks tests tools
 	@$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	@$(BIN)/shellcheck .ci/run docker/build docker/entrypoint docker/fill-wheelhouse \
-		docker/make-base docker/pip-here docker/start docker/up
+		docker/make-base docker/pip-here docker/start docker/up docker/jupyterhub/start
 	@$(BIN)/hadolint docker/Dockerfile
 
 format: setup ## format the code and strip the notebooks' outputs
@@ -45,8 +45,11 @@ up: ## start JupyterLab in the container, print its address
 down: ## stop it; the mounted folder stays
 	@docker/up down
 
+hub: ## a JupyterHub that gives each learner a container: HUB_LEARNERS="ada grace" make hub
+	@docker/jupyterhub/start
+
 clean: ## remove what was built (executed notebooks, results, pages)
 	@rm -rf _build .pytest_cache .ruff_cache .hypothesis
 
 distclean: clean ## remove the virtual environment, too
-	@rm -rf .venv gpubook.egg-info
+	@rm -rf .venv .hub gpubook.egg-info

@@ -1,0 +1,393 @@
+"""A class: a real JupyterHub gives two learners a seat each, and nobody sees the other's."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import requests
+import websocket
+
+from gpubook import engine as engine_room
+from gpubook.injection import own
+from tests.docker.conftest import ROOT
+
+pytestmark = pytest.mark.docker
+
+START = ROOT / "docker" / "jupyterhub" / "start"
+MEMORY = 1200 * 2**20
+PASSWORDS = {"ada": "analytical engine", "grace": "compiler of A-0"}
+# Two devices, as two slices of one GPU would be: each leaves its number in the environment.
+DEVICES = {
+    "cdiVersion": "0.5.0",
+    "kind": "example.com/seat",
+    "devices": [
+        {"name": name, "containerEdits": {"env": [f"SEAT_DEVICE={name}"]}} for name in ("0", "1")
+    ],
+}
+
+
+def free_ports() -> int:
+    """A port that is free together with the two that the Hub takes on this machine beside it."""
+    for _ in range(50):
+        with closing(socket.socket()) as first:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            with suppress(OSError, OverflowError):
+                for other in (port + 1, port + 81):
+                    with closing(socket.socket()) as next_one:
+                        next_one.bind(("0.0.0.0", other))
+                return port
+    pytest.fail("no free ports")
+
+
+@dataclass
+class Learner:
+    """One who has logged in: a browser's session, and a token as JupyterLab would ask for."""
+
+    hub: Hub
+    name: str
+    session: requests.Session = field(default_factory=requests.Session)
+    token: str = ""
+
+    def log_in(self, password: str) -> bool:
+        """Send the login form as a browser does; False when the Hub refuses."""
+        self.session.get(f"{self.hub.url}/hub/login", timeout=20)
+        answer = self.session.post(
+            f"{self.hub.url}/hub/login",
+            data={"username": self.name, "password": password, "_xsrf": self._xsrf()},
+            timeout=30, allow_redirects=False,
+        )  # fmt: skip
+        if answer.status_code != 302:
+            return False
+        self.session.get(f"{self.hub.url}/hub/home", timeout=20)
+        made = self.session.post(
+            f"{self.hub.url}/hub/api/users/{self.name}/tokens",
+            headers={"X-XSRFToken": self._xsrf(), "Referer": f"{self.hub.url}/hub/home"},
+            json={"note": "test"}, timeout=20,
+        )  # fmt: skip
+        assert made.status_code == 201, made.text
+        self.token = made.json()["token"]
+        return True
+
+    def _xsrf(self) -> str:
+        return next(c.value for c in self.session.cookies if c.name == "_xsrf")
+
+    def ask(self, method: str, path: str, **more) -> requests.Response:
+        """A request with this learner's token."""
+        headers = {"Authorization": f"token {self.token}"}
+        return requests.request(method, self.hub.url + path, headers=headers, timeout=30, **more)
+
+    def take_seat(self) -> None:
+        """Ask the Hub for a seat and wait until it answers."""
+        asked = self.ask("POST", f"/hub/api/users/{self.name}/server")
+        assert asked.status_code in {201, 202}, asked.text
+        self.hub.wait_until(self.has_a_seat, f"no seat for {self.name}")
+
+    def has_a_seat(self) -> bool:
+        return bool(self.ask("GET", f"/hub/api/users/{self.name}").json()["server"])
+
+    def run(self, code: str) -> str:
+        """What ``code`` prints in a kernel of this learner's seat."""
+        made = self.ask("POST", f"/user/{self.name}/api/kernels", json={"name": "python3"})
+        assert made.status_code == 201, made.text
+        kernel = made.json()["id"]
+        base = self.hub.url.replace("http", "ws", 1)
+        url = f"{base}/user/{self.name}/api/kernels/{kernel}/channels"
+        channel = websocket.create_connection(
+            url, header=[f"Authorization: token {self.token}"], timeout=60
+        )
+        message = uuid.uuid4().hex
+        request = {
+            "header": {
+                "msg_id": message, "msg_type": "execute_request", "username": self.name,
+                "session": uuid.uuid4().hex, "version": "5.3", "date": "",
+            },
+            "parent_header": {}, "metadata": {}, "channel": "shell",
+            "content": {"code": code, "silent": False},
+        }  # fmt: skip
+        printed = []
+        with closing(channel):
+            channel.send(json.dumps(request))
+            while True:
+                answer = json.loads(channel.recv())
+                if answer["parent_header"].get("msg_id") != message:
+                    continue
+                content = answer["content"]
+                if answer["msg_type"] == "stream":
+                    printed.append(content["text"])
+                elif answer["msg_type"] == "error":
+                    pytest.fail("\n".join(content["traceback"]))
+                elif answer["msg_type"] == "status" and content["execution_state"] == "idle":
+                    break
+        self.ask("DELETE", f"/user/{self.name}/api/kernels/{kernel}")
+        return "".join(printed)
+
+
+@dataclass
+class Hub:
+    """A running Hub: where it answers, the first word of what it makes, its process and log."""
+
+    url: str
+    mark: str
+    process: subprocess.Popen
+    log: Path
+
+    def wait_until(self, done, otherwise: str, *, seconds: float = 120) -> None:
+        deadline = time.monotonic() + seconds
+        while not done():
+            assert self.process.poll() is None, self.log.read_text()[-3000:]
+            assert time.monotonic() < deadline, f"{otherwise}\n{self.log.read_text()[-3000:]}"
+            time.sleep(0.25)
+
+    def answers(self) -> bool:
+        with suppress(requests.ConnectionError):
+            return requests.get(f"{self.url}/hub/health", timeout=5).status_code == 200
+        return False
+
+    def end(self) -> None:
+        """Ctrl-C, as whoever started it would press; nothing of it may be left."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+
+def containers_of(engine, mark: str) -> dict[str, object]:
+    """The seats there are, by the learner's name."""
+    found = engine.containers.list(all=True, filters={"name": f"^/?{mark}-"})
+    return {container.name.removeprefix(f"{mark}-"): container for container in found}
+
+
+@contextmanager
+def running(image: str, mark: str, folder: Path, **settings: str):
+    """A Hub started as the guide says; ended as Ctrl-C ends it."""
+    port = free_ports()
+    log = folder / f"log-{port}"
+    environment = os.environ | {
+        "HUB_LEARNERS": " ".join(PASSWORDS), "HUB_TEACHERS": "lin", "HUB_IMAGE": image,
+        "HUB_PORT": str(port), "HUB_NETWORK": mark, "HUB_FOLDER": str(folder),
+        "SEAT_MEMORY": "1200M", "SEAT_CPUS": "1.5",
+    } | settings  # fmt: skip
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [START], env=environment, stdin=subprocess.DEVNULL, stdout=sink,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    hub = Hub(f"http://127.0.0.1:{port}", mark, process, log)
+    try:
+        hub.wait_until(hub.answers, "the Hub does not answer", seconds=240)
+        yield hub
+    finally:
+        hub.end()
+
+
+@pytest.fixture(scope="module")
+def place(engine, tmp_path_factory):
+    """The name of all that a Hub makes here, and the Hub's folder; nothing is left behind."""
+    mark = f"gpubook-test-hub-{secrets.token_hex(3)}"
+    yield mark, tmp_path_factory.mktemp("hub")
+    for container in containers_of(engine, mark).values():
+        container.remove(force=True)
+    for volume in engine.volumes.list(filters={"name": mark}):
+        volume.remove(force=True)
+    for network in engine.networks.list(names=[mark]):
+        network.remove()
+
+
+@pytest.fixture(scope="module")
+def devices():
+    """The names of two CDI devices that this engine knows while the tests run; none without CDI."""
+    folders = engine_room.info()["cdi"]["directories"]
+    if not folders:
+        yield ""
+        return
+    with own.placed(
+        engine_room.choose_image(), folders[0], {"gpubook-seats.yaml": json.dumps(DEVICES)}
+    ):
+        yield "example.com/seat=0 example.com/seat=1"
+
+
+@pytest.fixture(scope="module")
+def hub(image, place, devices):
+    with running(image, *place, SEAT_GPUS=devices) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def learners(hub) -> dict[str, Learner]:
+    """Both learners, logged in, each in a seat."""
+    both = {name: Learner(hub, name) for name in PASSWORDS}
+    for learner in both.values():
+        assert learner.log_in(PASSWORDS[learner.name])
+        learner.take_seat()
+    return both
+
+
+def test_only_listed_names_get_in_and_the_first_password_holds(hub, learners):
+    assert not Learner(hub, "mallory").log_in("a password of mine")
+    assert not Learner(hub, "ada").log_in("not the engine")
+    assert Learner(hub, "ada").log_in(PASSWORDS["ada"])
+    stale = {"username": "ada", "password": PASSWORDS["ada"], "_xsrf": "of yesterday"}
+    refused = requests.post(f"{hub.url}/hub/login", data=stale, timeout=20)
+    assert refused.status_code == 403
+    assert "Try again" in refused.text
+
+
+def test_each_learner_sees_the_own_folder_only(hub, learners):
+    ada, grace = learners["ada"], learners["grace"]
+    saved = ada.ask(
+        "PUT", "/user/ada/api/contents/work/secret.txt",
+        json={"type": "file", "format": "text", "content": "Ada's"},
+    )  # fmt: skip
+    assert saved.status_code == 201, saved.text
+    assert ada.run("print(open('/mnt/secret.txt').read())") == "Ada's\n"
+
+    # The other's files, seen from the own seat: an empty folder, and no way to the neighbour's.
+    listed = grace.ask("GET", "/user/grace/api/contents/work").json()
+    assert listed["content"] == []
+    assert grace.run("import os; print(os.listdir('/mnt'))") == "[]\n"
+    assert grace.ask("GET", "/user/grace/api/contents/work/secret.txt").status_code == 404
+    refused = grace.ask("GET", "/user/ada/api/contents/work/secret.txt")
+    assert refused.status_code == 403
+    anonymous = requests.get(f"{hub.url}/user/ada/api/contents/work/secret.txt", timeout=20)
+    assert anonymous.status_code == 403
+
+
+def test_seats_reach_the_hub_but_not_one_another(engine, hub, learners):
+    (network,) = (
+        containers_of(engine, hub.mark)["ada"].attrs["NetworkSettings"]["Networks"].values()
+    )
+    code = (
+        "import socket\n"
+        "def reach(host, port):\n"
+        "    try:\n"
+        "        socket.create_connection((host, port), timeout=3).close()\n"
+        "        return True\n"
+        "    except OSError:\n"
+        "        return False\n"
+        f"print(reach({network['IPAddress']!r}, 8888), "
+        f"reach({network['Gateway']!r}, {int(hub.url.rpartition(':')[2]) + 81}))"
+    )
+    assert learners["ada"].run(code) == "True True\n", "the seat's own server listens there"
+    assert learners["grace"].run(code) == "False True\n"
+
+
+def test_a_notebook_of_the_book_runs_in_a_seat_within_its_limits(learners):
+    notebook = learners["ada"].ask("GET", "/user/ada/api/contents/notebooks/04-matmul.ipynb").json()
+    assert notebook["writable"], "a learner can edit it"
+    setup = next(c["source"] for c in notebook["content"]["cells"] if "import Page" in c["source"])
+    parameters = next(
+        c["source"]
+        for c in notebook["content"]["cells"]
+        if "parameters" in c["metadata"].get("tags", ())
+    )
+    code = (
+        "import os; os.chdir('/book/notebooks')\n"
+        f"{parameters}\n{setup}\n"
+        "import torch; print('product', float((torch.ones(64, 64) @ torch.ones(64, 64)).sum()))\n"
+        "from pathlib import Path\n"
+        "limits = ('memory.max', 'memory/memory.limit_in_bytes')  # control groups 2 and 1\n"
+        "found = [p for name in limits if (p := Path('/sys/fs/cgroup') / name).exists()]\n"
+        "print('memory', found[0].read_text().strip())\n"
+        "print('user', os.getuid())"
+    )
+    printed = learners["ada"].run(code)
+    assert "product 262144.0" in printed
+    limit = re.search(r"memory (\d+)", printed)
+    assert limit, printed
+    assert MEMORY - 4096 < int(limit[1]) <= MEMORY
+    assert "user 1000" in printed
+
+
+def test_a_seat_is_a_container_without_rights_or_the_engines_socket(engine, hub, learners):
+    seats = containers_of(engine, hub.mark)
+    assert sorted(seats) == sorted(PASSWORDS)
+    for name, seat in seats.items():
+        checked = seat.exec_run(["healthcheck"])
+        assert (checked.exit_code, b"answers" in checked.output) == (0, True), checked.output
+        config = seat.attrs["HostConfig"]
+        assert config["Memory"] == MEMORY
+        assert config["CpuQuota"] == 1.5 * config["CpuPeriod"]
+        assert config["CapDrop"] == ["ALL"]
+        assert config["SecurityOpt"] == ["no-new-privileges:true"]
+        assert not config["PortBindings"], "only the Hub's proxy leads to it"
+        mounts = {mount["Destination"]: mount["Name"] for mount in seat.attrs["Mounts"]}
+        assert mounts == {
+            "/book": f"{hub.mark}-{name}-book",
+            "/mnt": f"{hub.mark}-{name}-work",
+        }
+
+
+def test_devices_are_given_out_in_turn(devices, learners):
+    if not devices:
+        pytest.skip("this engine reads no CDI specifications")
+    code = "import os; print(os.environ.get('SEAT_DEVICE'))"
+    assert learners["ada"].run(code) == "0\n"
+    assert learners["grace"].run(code) == "1\n"
+
+
+def test_a_stopped_seat_leaves_its_files_where_a_teacher_finds_them(
+    engine, hub, learners, containers, image
+):
+    ada = learners["ada"]
+    ada.run("open('/mnt/kept.txt', 'w').write('kept')")
+    stopped = ada.ask("DELETE", "/hub/api/users/ada/server")
+    assert stopped.status_code in {202, 204}
+    hub.wait_until(lambda: "ada" not in containers_of(engine, hub.mark), "the seat is still there")
+    volumes = {f"{hub.mark}-ada-work": {"bind": "/mnt", "mode": "ro"}}
+    assert containers.run(image, ["cat", "/mnt/kept.txt"], volumes=volumes).stdout == "kept"
+
+
+def test_ending_the_hub_ends_the_seats_and_the_next_one_stops_an_idle_seat(
+    engine, hub, learners, image, place
+):
+    """Runs last: it ends the Hub of the tests above."""
+    mark, folder = place
+    assert containers_of(engine, mark), "someone sits there"
+    hub.end()
+    assert containers_of(engine, mark) == {}
+    with running(image, mark, folder, SEAT_IDLE_MINUTES="0.05") as again:
+        grace = Learner(again, "grace")
+        assert grace.log_in(PASSWORDS["grace"]), "passwords outlive the Hub"
+        grace.take_seat()
+        again.wait_until(lambda: not containers_of(engine, mark), "an idle seat was not stopped")
+    assert containers_of(engine, mark) == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"HUB_LEARNERS": ""}, "name the learners"),
+        ({"HUB_LEARNERS": "ada Grace"}, "not 'Grace'"),
+        ({"SEAT_MEMORY": "a lot"}, "SEAT_MEMORY is a whole number"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_the_hub_cannot_start_with_is_one_line(engine, image, tmp_path, settings, said):
+    mark = f"gpubook-test-hub-{secrets.token_hex(3)}"
+    environment = {
+        "HUB_LEARNERS": "ada", "HUB_IMAGE": image, "HUB_FOLDER": str(tmp_path), "HUB_NETWORK": mark,
+    }  # fmt: skip
+    done = subprocess.run(
+        [START], env=os.environ | environment | settings, capture_output=True, text=True,
+        timeout=240, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not engine.networks.list(names=[mark]), "nothing was made"
