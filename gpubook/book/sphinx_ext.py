@@ -1,11 +1,10 @@
-"""The book's own Sphinx extension: executed notebooks, evidence in prose, inline diagrams.
+"""The book's own Sphinx extension: executed notebooks, evidence in prose.
 
 - A notebook is read from the folder of the executed ones (environment variable
   GPUBOOK_EXECUTED, or ``_build/executed``); results are in the folder ``results`` beside that.
 - ``{gpubook-status} machine|notebooks|evidence``: what made these pages.
 - ``{gpubook-banner} live|recorded``: a real banner of this build, as an example.
 - ``{gpubook-figure}`MACHINE/NOTEBOOK/NAME:PATH FORMAT` ``: one recorded figure, with its source.
-- ``{gpubook-diagram} FILE.svg``: a drawing inside the page, where it takes the page's colours.
 """
 
 from __future__ import annotations
@@ -323,49 +322,10 @@ class _Figure(SphinxRole):
         return _raw(markup), []
 
 
-class _Diagram(SphinxDirective):
-    """An SVG file of ours inside the page; its caption is the directive's content."""
-
-    required_arguments = 1
-    has_content = True
-    option_spec = {"alt": directives.unchanged_required}  # noqa: RUF012 - docutils' interface
-
-    def run(self) -> list[nodes.Node]:
-        relative, file = self.env.relfn2path(self.arguments[0])
-        self.env.note_dependency(relative)
-        if not self.options.get("alt"):
-            raise self.error("a diagram needs :alt:, the text for those who do not see it")
-        try:
-            svg = Path(file).read_text(encoding="utf-8")
-        except OSError as error:
-            raise self.error(f"no diagram {relative}: {error.strerror}") from error
-        markup = inline_svg(svg, name=Path(file).stem, alt=self.options["alt"])
-        figure = nodes.container(classes=["gb-diagram"])
-        figure += _raw(markup)
-        if self.content:
-            caption = nodes.container(classes=["gb-caption"])
-            self.state.nested_parse(self.content, self.content_offset, caption)
-            figure += caption
-        return [figure]
-
-
-def inline_svg(svg: str, *, name: str, alt: str) -> str:
-    """An SVG file's text as an element of a page: ids of its own, and ``alt`` as its name."""
-    svg = re.sub(r"<!--.*?-->", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r"\s*\n\s*", " ", svg)
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
-    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
-    svg = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', svg)
-    label = html.escape(alt, quote=True)
-    svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
-    return f'<div class="gb-drawing" role="region" tabindex="0" aria-label="diagram">{svg}</div>'
-
-
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Register with Sphinx."""
     app.connect("source-read", _read_executed)
     app.add_directive("gpubook-status", _Status)
     app.add_directive("gpubook-banner", _Banner)
-    app.add_directive("gpubook-diagram", _Diagram)
     app.add_role("gpubook-figure", _Figure())
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

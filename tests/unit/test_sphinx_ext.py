@@ -147,7 +147,7 @@ def test_results_of_another_run_than_the_page_are_an_error(tmp_path, monkeypatch
         sphinx_ext.load_results(tmp_path)
 
 
-# Figures and drawings
+# Figures
 
 
 def test_a_figure_is_found_by_its_path_in_a_recording():
@@ -159,15 +159,6 @@ def test_a_figure_is_found_by_its_path_in_a_recording():
 def test_a_path_that_leads_nowhere_is_an_error(path):
     with pytest.raises(KeyError):
         sphinx_ext.figure_of({"data": {"rows": [{"seconds": 3.5}]}}, path)
-
-
-def test_a_drawing_has_its_text_and_ids_of_its_own():
-    svg = '<?xml version="1.0"?><svg><!-- note --><g id="a"/><path marker-end="url(#a)"/></svg>'
-    markup = sphinx_ext.inline_svg(svg, name="chain", alt='from "a" to <b>')
-    assert 'aria-label="from &quot;a&quot; to &lt;b&gt;"' in markup
-    assert 'id="chain-a"' in markup
-    assert "url(#chain-a)" in markup
-    assert "note" not in markup
 
 
 # Rendering

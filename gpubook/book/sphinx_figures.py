@@ -1,0 +1,147 @@
+"""Our own drawings inside the pages, where they take the page's colours: still and stepped.
+
+- ``{gpubook-diagram} FILE.svg …``: a drawing, or several panels side by side that stand below
+  one another where it is narrow. The content is the caption.
+- ``{gpubook-steps} FILE.svg …``: a drawing that changes from step to step. The content is
+  a numbered list, an item a step, and after it the caption.
+
+``:alt:`` is the text for those who do not see it, a line for each file. In a stepped drawing an
+element of the class ``from-3`` is there from step 3 on, one of ``until-3`` up to step 3, and one
+of ``at-3`` is set off while step 3 is shown. The steps are radio buttons and CSS
+(`book/_static/figures.css`): no script. A page opens, and prints, with the last step.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.typing import ExtensionMetadata
+
+MOST_STEPS = 8
+"""The style sheet has rules for this many steps."""
+
+
+def inline_svg(svg: str, *, name: str, alt: str) -> str:
+    """An SVG file's text as an element of a page: ids of its own, and ``alt`` as its name."""
+    svg = re.sub(r"<!--.*?-->", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r"\s*\n\s*", " ", svg)
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
+    svg = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', svg)
+    label = html.escape(alt, quote=True)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+
+def step_classes(svg: str) -> set[int]:
+    """The steps that a drawing's elements name (``from-2``, ``until-4``, ``at-3``)."""
+    named = (word for words in re.findall(r'class="([^"]+)"', svg) for word in words.split())
+    found = (re.fullmatch(r"(?:from|until|at)-(\d+)", word) for word in named)
+    return {int(match[1]) for match in found if match}
+
+
+def controls(name: str, count: int) -> tuple[str, str]:
+    """The radio buttons of ``count`` steps, the last one chosen, and the labels that show them."""
+    inputs = "".join(
+        f'<input type="radio" name="{name}-step" id="{name}-step-{n}" value="{n}"'
+        f' aria-label="Step {n} of {count}" aria-describedby="{name}-caption-{n}"'
+        f"{' checked' if n == count else ''}>"
+        for n in range(1, count + 1)
+    )
+    labels = "".join(
+        f'<label for="{name}-step-{n}" aria-hidden="true">{n}</label>' for n in range(1, count + 1)
+    )
+    return inputs, f'<div class="gb-step-labels"><span>Step</span>{labels}</div>'
+
+
+def _raw(markup: str) -> nodes.raw:
+    return nodes.raw("", markup, format="html")
+
+
+class _Diagram(SphinxDirective):
+    required_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+    option_spec = {"alt": directives.unchanged_required}  # noqa: RUF012 - docutils' interface
+
+    def drawings(self) -> tuple[str, str]:
+        """The files as markup, and the first one's name."""
+        files = self.arguments[0].split()
+        alts = [line.strip() for line in self.options.get("alt", "").splitlines() if line.strip()]
+        if len(alts) != len(files):
+            raise self.error(
+                "a diagram needs :alt:, the text for those who do not see it: a line for each "
+                f"file, so {len(files)}, not {len(alts)}"
+            )
+        markup = ""
+        for file, alt in zip(files, alts, strict=True):
+            relative, path = self.env.relfn2path(file)
+            self.env.note_dependency(relative)
+            try:
+                svg = Path(path).read_text(encoding="utf-8")
+            except OSError as error:
+                raise self.error(f"no diagram {relative}: {error.strerror}") from error
+            markup += inline_svg(svg, name=Path(file).stem, alt=alt)
+            self.sources = [*getattr(self, "sources", []), svg]
+        kind = "gb-drawing gb-panels" if len(files) > 1 else "gb-drawing"
+        return f'<div class="{kind}">{markup}</div>', Path(files[0]).stem
+
+    def content_nodes(self) -> list[nodes.Node]:
+        holder = nodes.container()
+        self.state.nested_parse(self.content, self.content_offset, holder)
+        return holder.children
+
+    def run(self) -> list[nodes.Node]:
+        markup, _ = self.drawings()
+        figure = nodes.container(classes=["gb-diagram"])
+        figure += _raw(markup)
+        if self.content:
+            figure += nodes.container("", *self.content_nodes(), classes=["gb-caption"])
+        return [figure]
+
+
+class _Steps(_Diagram):
+    option_spec = {  # noqa: RUF012 - docutils' interface
+        "alt": directives.unchanged_required,
+        "title": directives.unchanged_required,
+    }
+
+    def run(self) -> list[nodes.Node]:
+        markup, name = self.drawings()
+        if not self.options.get("title"):
+            raise self.error("a stepped figure needs :title:, what happens in it")
+        steps, *caption = self.content_nodes() or [None]
+        if not isinstance(steps, nodes.enumerated_list):
+            raise self.error("a stepped figure begins with a numbered list, an item for each step")
+        count = len(steps.children)
+        if not 2 <= count <= MOST_STEPS:
+            raise self.error(f"a stepped figure has 2 to {MOST_STEPS} steps, not {count}")
+        beyond = sorted(n for svg in self.sources for n in step_classes(svg) if n > count)
+        if beyond:
+            raise self.error(f"the drawing names step {beyond[0]}, the list has {count}")
+        for n, item in enumerate(steps.children, 1):
+            item["ids"] = [f"{name}-caption-{n}"]
+        steps["classes"].append("gb-step-captions")
+        inputs, labels = controls(name, count)
+        figure = nodes.container(classes=["gb-diagram"])
+        figure += _raw(
+            f'<fieldset class="gb-steps"><legend>{html.escape(self.options["title"])}</legend>'
+            f"{inputs}{labels}"
+        )
+        figure += steps
+        figure += _raw(f"{markup}</fieldset>")
+        if caption:
+            figure += nodes.container("", *caption, classes=["gb-caption"])
+        return [figure]
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Register with Sphinx."""
+    app.add_directive("gpubook-diagram", _Diagram)
+    app.add_directive("gpubook-steps", _Steps)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
