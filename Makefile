@@ -22,10 +22,11 @@ test: setup lint ## all tests; lanes without an engine, a GPU or a browser skip 
 lint: setup ## code, notebooks and text
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/codespell README.md CONTRIBUTING.md book gpubook notebooks tests tools
+	@$(BIN)/codespell README.md CONTRIBUTING.md book examples gpubook notebooks tests tools
 	@$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	@$(BIN)/shellcheck .ci/run docker/build docker/entrypoint docker/fill-wheelhouse \
-		docker/make-base docker/pip-here docker/start docker/up docker/jupyterhub/start
+		docker/make-base docker/pip-here docker/start docker/up docker/jupyterhub/start \
+		examples/slurm/*.sbatch
 	@$(BIN)/hadolint docker/Dockerfile
 
 format: setup ## format the code and strip the notebooks' outputs
