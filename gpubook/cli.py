@@ -167,7 +167,7 @@ def _bench_matmul(device: str | None) -> dict:
 def _bench_train(device: str | None) -> dict:
     from gpubook.spam import bench
 
-    return bench.train(device)
+    return bench.train(device, progress=_to_stderr)
 
 
 def _bench_predict(device: str | None) -> dict:

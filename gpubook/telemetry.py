@@ -1,7 +1,7 @@
 """What the machine does while a program runs: sampled in a thread, drawn under the loss.
 
 On a GPU the driver answers through NVML, the library behind ``nvidia-smi``; elsewhere the
-processor and memory are read through psutil. Sampling twice a second costs next to nothing.
+processor and memory are read through psutil. Sampling some times a second costs next to nothing.
 """
 
 from __future__ import annotations
@@ -33,9 +33,14 @@ class Sampler:
     ``process_percent`` can pass 100. A GPU that does not report a value gets ``None``.
     """
 
-    def __init__(self, *, interval: float = 0.5, gpu: int | None = None) -> None:
-        """``interval`` in seconds; ``gpu`` is an index of NVML, None for the processor only."""
-        self.interval, self.gpu = interval, gpu
+    def __init__(self, *, interval: float | None = None, gpu: int | None = None) -> None:
+        """``interval`` in seconds; ``gpu`` is an index of NVML, None for the processor only.
+
+        By default a GPU is asked ten times a second, which is as often as the driver renews its
+        utilisation, and a processor twice.
+        """
+        self.interval = interval or (0.5 if gpu is None else 0.1)
+        self.gpu = gpu
         self.samples: list[dict[str, Any]] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="telemetry")

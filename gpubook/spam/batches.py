@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 
 MAX_LENGTH = 128  # tokens; nine messages of the collection are longer and are cut
 
+WIDTHS = (*range(8, 57, 8), 64, 80, 96, 128)
+"""Widths of batches whose shape must be one of a few, in tokens: most messages are short."""
+
+
+def bucket(length: int) -> int:
+    """The narrowest of :data:`WIDTHS` that holds ``length`` tokens; beyond them, itself."""
+    return next((width for width in WIDTHS if width >= length), length)
+
 
 def encode(tokenizer, texts: Sequence[str], *, max_length: int = MAX_LENGTH) -> list[list[int]]:
     """Token ids of each text, [CLS] and [SEP] included, not padded, at most ``max_length``."""
@@ -46,12 +54,12 @@ def collate(
 
     longest = max(len(encoded[i]) for i in indices)
     width = -(-longest // multiple) * multiple
-    ids = torch.full((len(indices), width), pad)
-    mask = torch.zeros_like(ids)
+    ids = np.full((len(indices), width), pad)
+    mask = np.zeros_like(ids)
     for row, i in enumerate(indices):
-        ids[row, : len(encoded[i])] = torch.tensor(encoded[i])
+        ids[row, : len(encoded[i])] = encoded[i]
         mask[row, : len(encoded[i])] = 1
-    return ids, mask
+    return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
 def padding_share(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> float:

@@ -21,8 +21,11 @@ class Alone:
     def mean(self, value) -> float:
         return value.item()
 
-    def any(self, flag: bool) -> bool:
-        return flag
+    def sum(self, values) -> None:
+        pass
+
+    def highest(self, number: int) -> int:
+        return number
 
     def gather(self, count: int, compute: Callable[[list[int]], list[float]]) -> list[float]:
         return compute(list(range(count)))
@@ -42,9 +45,9 @@ class Many:
         self.local = int(os.environ.get("LOCAL_RANK", "0"))
         if on_gpu:
             torch.cuda.set_device(self.local)
-        dist.init_process_group("nccl" if on_gpu else "gloo")
+        # Gradients travel between GPUs by NCCL; small numbers between processes by gloo.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
         self._dist = dist
-        self._device = f"cuda:{self.local}" if on_gpu else "cpu"
         self.size, self.rank = dist.get_world_size(), dist.get_rank()
         self.first = self.rank == 0
 
@@ -61,12 +64,17 @@ class Many:
         self._dist.all_reduce(value)
         return value.item() / self.size
 
-    def any(self, flag: bool) -> bool:
+    def sum(self, values) -> None:
+        """Replace ``values`` by their sum over all processes."""
+        self._dist.all_reduce(values)
+
+    def highest(self, number: int) -> int:
+        """The highest ``number`` of all processes; without waiting for any GPU."""
         import torch
 
-        value = torch.tensor([float(flag)], device=self._device)
-        self._dist.all_reduce(value)
-        return bool(value.item())
+        value = torch.tensor(number)
+        self._dist.all_reduce(value, op=self._dist.ReduceOp.MAX)
+        return int(value)
 
     def gather(self, count: int, compute: Callable[[list[int]], list[float]]) -> list[float]:
         mine = list(range(self.rank, count, self.size))

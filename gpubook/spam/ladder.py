@@ -11,7 +11,9 @@ import numpy as np
 
 from gpubook.spam import batches
 from gpubook.spam.data import Messages
+from gpubook.spam.distributed import Alone
 from gpubook.spam.model import Backend, load_model, load_tokenizer
+from gpubook.spam.steps import Encoded, Graphed, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,22 +28,26 @@ class Rung:
     batch_size: int = 16
     precision: str = "fp32"
     fused: bool = False  # AdamW in one kernel instead of one a tensor
+    graphs: bool = False  # the step's launches replayed as CUDA graphs
 
 
-def ladder(*, bf16: bool = True) -> list[Rung]:
-    """The rungs in order; without fast BF16 units (``bf16=False``) that rung is left out."""
+def ladder(backend: Backend) -> list[Rung]:
+    """The rungs in order. Without BF16 units, or without a GPU, theirs are left out."""
     rungs = [Rung(name="as in 2023")]
 
     def add(name: str, **change) -> None:
         rungs.append(replace(rungs[-1], name=name, **change))
 
+    size = 64 if backend.on_gpu else 32
     add("pad to the batch's longest", padding="batch")
     add("batches by length", by_length=True)
     add("fused attention", attention="sdpa")
-    add("batches of 32", batch_size=32)
-    if bf16:
+    add(f"batches of {size}", batch_size=size)
+    if backend.precision == "bf16":
         add("BF16", precision="bf16")
     add("fused AdamW", fused=True)
+    if backend.on_gpu:
+        add("CUDA graphs", graphs=True)
     return rungs
 
 
@@ -78,43 +84,17 @@ def measure(
         hidden_dropout_prob=rung.dropout,
         attention_probs_dropout_prob=rung.dropout,
     ).to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-5, fused=rung.fused)
-    tokenizer = load_tokenizer(source)
-    encoded = batches.encode(tokenizer, messages.texts)
-    lengths = [len(ids) for ids in encoded]
-    chosen = spread(_batches(rung, lengths), lengths, timed)
-    labels = torch.tensor(messages.labels)
-    wait = torch.cuda.synchronize if device.startswith("cuda") else (lambda: None)
-
-    def step(indices: list[int]) -> None:
-        multiple = batches.MAX_LENGTH if rung.padding == "all" else 1
-        ids, mask = batches.collate(encoded, indices, multiple=multiple)
-        with backend.autocast():
-            loss = network(
-                input_ids=ids.to(device),
-                attention_mask=mask.to(device),
-                labels=labels[indices].to(device),
-            ).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
     network.train()
-    for indices in chosen[:: max(1, len(chosen) // 2)]:  # first calls set libraries up
-        step(indices)
-    wait()
-    begin = time.perf_counter()
-    for indices in chosen:
-        step(indices)
-    wait()
-    seconds = time.perf_counter() - begin
+    encoded = Encoded(
+        batches.encode(load_tokenizer(source), messages.texts), messages.labels, pad=0
+    )
+    lengths = encoded.lengths
+    chosen = spread(_batches(rung, lengths), lengths, timed)
+    steps = _graphed if rung.graphs else _plain
+    seconds = steps(rung, network, encoded, chosen, backend)
     count = sum(len(indices) for indices in chosen)
     useful = sum(lengths[i] for indices in chosen for i in indices)
-    computed = (
-        count * batches.MAX_LENGTH
-        if rung.padding == "all"
-        else sum(len(b) * max(lengths[i] for i in b) for b in chosen)
-    )
+    computed = sum(len(b) * _width(rung, max(lengths[i] for i in b)) for b in chosen)
     return asdict(rung) | {
         "messages_per_second": count / seconds,
         "seconds_per_step": seconds / len(chosen),
@@ -122,6 +102,59 @@ def measure(
         "padding_share": 1 - useful / computed,
         "tflops": flops_per_token(network.config) * useful / seconds / 1e12,
     }
+
+
+def _width(rung: Rung, longest: int) -> int:
+    """Tokens to which the messages of a batch are padded."""
+    if rung.padding == "all":
+        return batches.MAX_LENGTH
+    return batches.bucket(longest) if rung.graphs else longest
+
+
+def _plain(rung: Rung, network, encoded: Encoded, chosen, backend: Backend) -> float:
+    """Seconds for the steps ``chosen``, each launched as Python comes to it."""
+    import torch
+
+    device = backend.device
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-5, fused=rung.fused)
+    wait = torch.cuda.synchronize if backend.on_gpu else (lambda: None)
+
+    def step(indices: list[int]) -> None:
+        multiple = batches.MAX_LENGTH if rung.padding == "all" else 1
+        ids, mask = batches.collate(encoded.encoded, indices, multiple=multiple)
+        with backend.computing():
+            loss = network(
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                labels=encoded.labels[indices].to(device),
+            ).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    for indices in chosen[:: max(1, len(chosen) // 2)]:  # first calls set libraries up
+        step(indices)
+    wait()
+    begin = time.perf_counter()
+    for indices in chosen:
+        step(indices)
+    wait()
+    return time.perf_counter() - begin
+
+
+def _graphed(rung: Rung, network, encoded: Encoded, chosen, backend: Backend) -> float:
+    """Seconds for the steps ``chosen`` as replayed graphs, after they were captured."""
+    rounds = [*chosen] * 3  # a width's first batch runs plainly, its second is captured
+    settings = Settings(batch_size=rung.batch_size, weight_decay=0.01, rates=[5e-5] * len(rounds))
+    stepper = Graphed(network, encoded, settings, backend, Alone())
+    stepper.begin_epoch(rounds, 0)
+    for number in range(2 * len(chosen)):
+        stepper.step(number)
+    stepper.collect()
+    stepper.idle()
+    for number in range(2 * len(chosen), len(rounds)):
+        stepper.step(number)
+    return sum(done.seconds for done in stepper.collect())
 
 
 def product_tflops(device: str, precision: str, *, n: int | None = None) -> float:

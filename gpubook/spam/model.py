@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,11 +27,32 @@ class Backend:
     device: str
     precision: str
 
-    def autocast(self):
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.startswith("cuda")
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """The precision and the attention kernels of this backend, for the block under it."""
         import torch
 
-        kind = torch.device(self.device).type
-        return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16")
+        kind = "cuda" if self.on_gpu else "cpu"
+        autocast = torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16")
+        with autocast, self.attention():
+            yield
+
+    def attention(self) -> AbstractContextManager:
+        """Attention kernels that need no plan for each new shape.
+
+        cuDNN's do: on an H100 the first batch of each length then takes about a second.
+        """
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+
+        if not self.on_gpu:
+            return nullcontext()
+        return sdpa_kernel(
+            [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+        )
 
 
 def choose_backend(device: str = "auto", precision: str = "auto") -> Backend:

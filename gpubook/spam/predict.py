@@ -62,7 +62,7 @@ class Classifier:
             threshold = float(getattr(network.config, "spam_threshold", 0.5))
         return cls(network, load_tokenizer(folder), threshold, backend)
 
-    def probabilities(self, texts: Sequence[str], *, batch_size: int = 64) -> list[float]:
+    def probabilities(self, texts: Sequence[str], *, batch_size: int | None = None) -> list[float]:
         """Probability of spam of each text, in the order given."""
         return spam_probabilities(
             self.network, self.tokenizer, texts, backend=self.backend, batch_size=batch_size

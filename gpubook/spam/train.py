@@ -11,6 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from gpubook.spam import assets, batches, checkpoint, metrics
 from gpubook.spam.data import LABELS, Messages, Split
 from gpubook.spam.distributed import Alone, World
 from gpubook.spam.model import Backend, choose_backend, load_model, load_tokenizer
+from gpubook.spam.steps import Eager, Encoded, Graphed, Settings
 
 
 class TrainingError(BookError):
@@ -56,9 +58,12 @@ class Trained:
     losses: list[tuple[float, float]]  # (seconds since start, loss of a batch)
     metrics: dict
     recipe: dict  # as used, with the learning rate that was chosen
+    stages: dict[str, float]  # seconds: load, train (with validation), test, save
 
 
 Log = Callable[[str], None]
+_GO_ON, _SAVE, _STOP = range(3)  # what a process wishes after a step; the highest of all counts
+_LINE_SECONDS = 1.0  # the shortest between two lines of progress
 
 
 def train(
@@ -78,9 +83,10 @@ def train(
 ) -> Trained:
     """Fine-tune ``model`` (default: the fetched small BERT) and save the result in ``folder``.
 
-    A checkpoint is written after each epoch and every ``save_seconds``; with ``resume`` the
-    training goes on from it. ``stop`` is asked after each step; when it says True, a checkpoint
-    is written and Interrupted raised. ``on_step`` is told the number of each finished step.
+    A checkpoint is written every ``save_seconds``, and a training that took less has none; with
+    ``resume`` the training goes on from it. ``stop`` is asked after each step; when it says
+    True, a checkpoint is written and Interrupted raised. ``on_step`` is told the number of each
+    step; on a GPU the step is then queued and may still run.
     """
     import torch
 
@@ -89,20 +95,11 @@ def train(
     source = model or assets.model_path(log)
     checkpoint.refuse_foreign_folder(folder)
     saved = folder.parent / f"{folder.name}.checkpoint"
-    torch.manual_seed(recipe.seed)
-    tokenizer = load_tokenizer(source)
-    network = load_model(
-        source,
-        hidden_dropout_prob=recipe.dropout,
-        attention_probs_dropout_prob=recipe.dropout,
-        classifier_dropout=recipe.dropout,
-        attn_implementation="sdpa",
-    ).to(backend.device)
-    if recipe.learning_rate is None:
-        recipe = replace(recipe, learning_rate=usual_learning_rate(network.config.hidden_size))
-    run = _Run(split, tokenizer, network, recipe, backend, world, str(source))
+    stages = _Stages()
+    run = _prepare(split, source, recipe, backend, world)
     if resume:
         run.restore(saved, log)
+    stages.end("load")
     try:
         run.epochs(saved, save_seconds=save_seconds, stop=stop, on_step=on_step, log=log)
     except torch.OutOfMemoryError as error:
@@ -110,13 +107,53 @@ def train(
             f"The GPU's memory is full with --batch-size {recipe.batch_size}; use a smaller one "
             f"(half, say), or free the GPU: `nvidia-smi` lists who uses it."
         ) from error
+    stages.end("train")
     result = run.result()
+    stages.end("test")
     if world.first:
         checkpoint.atomically(lambda f: run.write(f, result, provenance or {}), folder)
         shutil.rmtree(saved, ignore_errors=True)
         log(f"Saved in {folder}: model, tokenizer, labels, metrics.json")
     world.wait()
-    return Trained(folder, run.history, run.losses, result, asdict(recipe))
+    stages.end("save")
+    return Trained(folder, run.history, run.losses, result, asdict(run.recipe), stages.seconds)
+
+
+class _Stages:
+    """How long each stage took, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def end(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage], self._last = now - self._last, now
+
+
+def _prepare(split: Split, source, recipe: Recipe, backend: Backend, world: World) -> _Run:
+    """Load the model while the messages are turned into tokens: both take about as long."""
+    import torch
+
+    torch.manual_seed(recipe.seed)
+    tokenizer = load_tokenizer(source)
+    # Only the tokens are made in another thread: transformers' own lazy imports bear no company.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        encoding = pool.submit(
+            batches.encode, tokenizer, split.train.texts, max_length=recipe.max_length
+        )
+        network = load_model(
+            source,
+            hidden_dropout_prob=recipe.dropout,
+            attention_probs_dropout_prob=recipe.dropout,
+            classifier_dropout=recipe.dropout,
+            attn_implementation="sdpa",
+        ).to(backend.device)
+        encoded = encoding.result()
+    messages = Encoded(encoded, split.train.labels, pad=tokenizer.pad_token_id or 0)
+    if recipe.learning_rate is None:
+        recipe = replace(recipe, learning_rate=usual_learning_rate(network.config.hidden_size))
+    return _Run(split, tokenizer, network, messages, recipe, backend, world, str(source))
 
 
 class _Run:
@@ -127,32 +164,30 @@ class _Run:
         split: Split,
         tokenizer,
         network,
+        messages: Encoded,
         recipe: Recipe,
         backend: Backend,
         world: World,
         source: str,
     ):
-        import torch
-
         self.split, self.tokenizer, self.network = split, tokenizer, network
         self.recipe, self.backend, self.world, self.source = recipe, backend, world, source
-        self.encoded = batches.encode(tokenizer, split.train.texts, max_length=recipe.max_length)
-        self.lengths = [len(ids) for ids in self.encoded]
-        self.labels = torch.tensor(split.train.labels)
-        self.steps_per_epoch = -(-len(self.encoded) // recipe.batch_size)
+        self.messages = messages
+        self.steps_per_epoch = -(-len(messages) // recipe.batch_size)
         self.total_steps = self.steps_per_epoch * recipe.epochs
-        if world.first and min(len(self.encoded), recipe.epochs, recipe.batch_size) < 1:
+        if min(len(messages), recipe.epochs, recipe.batch_size) < 1:
             raise UsageError("training needs at least one message, one epoch and batches of one")
-        decay = [p for p in network.parameters() if p.ndim > 1]
-        plain = [p for p in network.parameters() if p.ndim <= 1]  # biases, layer norms
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decay}, {"params": plain, "weight_decay": 0.0}],
-            lr=recipe.learning_rate,
+        settings = Settings(
+            batch_size=recipe.batch_size,
             weight_decay=recipe.weight_decay,
-            fused=True,
+            rates=[
+                recipe.learning_rate * schedule(step, self.total_steps, recipe.warmup)
+                for step in range(self.total_steps)
+            ],
         )
         network.train()  # from_pretrained leaves it in evaluation mode, with dropout off
-        self.parallel = world.wrap(network)
+        stepper = Graphed if backend.on_gpu else Eager
+        self.stepper = stepper(network, self.messages, settings, backend, world)
         self.step = 0
         self.seconds = 0.0  # of training in all, over resumes
         self.epoch_seconds = 0.0
@@ -163,65 +198,52 @@ class _Run:
     # -- the loop ---------------------------------------------------------------------------
 
     def epochs(self, saved: Path, *, save_seconds: float, stop, on_step, log: Log) -> None:
-        last_save = time.monotonic()
+        last_save = self._last_line = time.monotonic()
         while self.step < self.total_steps:
             epoch, done = divmod(self.step, self.steps_per_epoch)
-            order = batches.plan(
-                self.lengths, self.recipe.batch_size, seed=self.recipe.seed, epoch=epoch
+            plan = batches.plan(
+                self.messages.lengths, self.recipe.batch_size, seed=self.recipe.seed, epoch=epoch
             )
-            for indices in order[done:]:
-                self._train_step(indices)
+            self.stepper.begin_epoch(plan, self.step - done)
+            for _ in plan[done:]:
+                self.stepper.step(self.step)
+                self.step += 1
                 on_step(self.step)
                 ended = self.step % self.steps_per_epoch == 0
-                if not ended and self.world.first:
+                if not ended:
                     self._report(log)
-                asked = self.world.any(stop())
                 due = not ended and time.monotonic() - last_save > save_seconds
-                if asked or self.world.any(due):
+                wish = self.world.highest(_STOP if stop() else _SAVE if due else _GO_ON)
+                if wish != _GO_ON:
+                    self._collect()
                     self._checkpoint(saved)
+                    self.stepper.idle()
                     last_save = time.monotonic()
-                if asked:
+                if wish == _STOP:
                     raise Interrupted(
                         f"Stopped after step {self.step} of {self.total_steps}; "
                         f"the same command with --resume goes on from here."
                     )
+            self._collect()
             self._end_epoch(epoch, log)
-            if self.step < self.total_steps:
+            due = time.monotonic() - last_save > save_seconds
+            if self.step < self.total_steps and self.world.highest(_SAVE if due else _GO_ON):
                 self._checkpoint(saved)
                 last_save = time.monotonic()
+        self.stepper.finish()
 
-    def _train_step(self, indices: Sequence[int]) -> None:
-        import torch
-
-        begin = time.perf_counter()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate * schedule(
-                self.step, self.total_steps, self.recipe.warmup
-            )
-        mine = self.world.share(indices)
-        ids, mask = batches.collate(self.encoded, mine or indices[:1], pad=self._pad())
-        device = self.backend.device
-        with self.backend.autocast():
-            logits = self.parallel(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
-        labels = self.labels[list(mine or indices[:1])].to(device)
-        each = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
-        # Every process averages over the whole batch, so that their gradients sum to one step's.
-        loss = each * (self.world.size if mine else 0.0) / len(indices)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        value = self.world.mean(loss.detach())
-        if not np.isfinite(value):
-            raise TrainingError(
-                f"The loss is {value} at step {self.step + 1}; use a smaller --learning-rate."
-            )
-        self.step += 1
-        self.epoch_loss += value * len(indices)
-        spent = time.perf_counter() - begin
-        self.seconds += spent
-        self.epoch_seconds += spent
-        self.losses.append((self.seconds, value))
+    def _collect(self) -> None:
+        """Account for the steps that have finished."""
+        for done in self.stepper.collect():
+            if not np.isfinite(done.loss):
+                raise TrainingError(
+                    f"The loss is {done.loss} at step {len(self.losses) + 1}; "
+                    f"use a smaller --learning-rate."
+                )
+            self.epoch_loss += done.loss * done.messages
+            self.seconds += done.seconds
+            self.epoch_seconds += done.seconds
+            self.losses.append((self.seconds, done.loss))
 
     def _end_epoch(self, epoch: int, log: Log) -> None:
         begin = time.perf_counter()
@@ -230,9 +252,9 @@ class _Run:
         self.history.append(
             {
                 "epoch": epoch + 1,
-                "loss": self.epoch_loss / len(self.encoded),
+                "loss": self.epoch_loss / len(self.messages),
                 "seconds": self.epoch_seconds,
-                "messages_per_second": len(self.encoded) / self.epoch_seconds,
+                "messages_per_second": len(self.messages) / self.epoch_seconds,
                 "evaluation_seconds": time.perf_counter() - begin,
                 "validation": score,
             }
@@ -247,20 +269,23 @@ class _Run:
         self.epoch_loss = self.epoch_seconds = 0.0
 
     def _report(self, log: Log) -> None:
-        """Ten lines of progress an epoch, with the time left at the speed so far."""
-        every = max(1, self.steps_per_epoch // 10)
-        done = self.step % self.steps_per_epoch
-        if done % every:
+        """At most ten lines of progress an epoch, with the time left at the speed so far."""
+        if self.step % max(1, self.steps_per_epoch // 10):
             return
+        # Asking a GPU means waiting for it. Several processes must ask at the same step.
+        soon = time.monotonic() - self._last_line < _LINE_SECONDS
+        if self.backend.on_gpu and self.world.size == 1 and soon:
+            return
+        self._last_line = time.monotonic()
+        self._collect()
+        done = self.step % self.steps_per_epoch
         left = self.seconds / self.step * (self.total_steps - self.step)
         speed = done * self.recipe.batch_size / self.epoch_seconds
-        log(
-            f"  step {self.step}/{self.total_steps}: loss {self.losses[-1][1]:.4f}, "
-            f"{speed:.0f} messages/s, {left:.0f} s left"
-        )
-
-    def _pad(self) -> int:
-        return self.tokenizer.pad_token_id or 0
+        if self.world.first:
+            log(
+                f"  step {self.step}/{self.total_steps}: loss {self.losses[-1][1]:.4f}, "
+                f"{speed:.0f} messages/s, {left:.0f} s left"
+            )
 
     def probabilities(self, texts: Sequence[str]) -> list[float]:
         """Probability of spam of each text, in order; the work is shared by all processes."""
@@ -279,8 +304,9 @@ class _Run:
             **asdict(self.recipe),
             "model": self.source,
             "precision": self.backend.precision,
+            "kind of device": "GPU" if self.backend.on_gpu else "CPU",
             "data": self.split.train.sha256,
-            "messages": len(self.encoded),
+            "messages": len(self.messages),
         }
 
     def _checkpoint(self, saved: Path) -> None:
@@ -295,8 +321,7 @@ class _Run:
                 "epoch_loss": self.epoch_loss,
                 "history": json.dumps(self.history),
                 "losses": [list(pair) for pair in self.losses],
-                "model": self.network.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
+                "stepper": self.stepper.state(),
                 "random": torch.get_rng_state(),
             }
             checkpoint.save(state, saved / "state.pt")
@@ -317,8 +342,7 @@ class _Run:
                 f"--resume: {path} was made with another {', '.join(changed)}; repeat the first "
                 f"command's options, or start again without --resume"
             )
-        self.network.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.stepper.restore(state["stepper"])
         torch.set_rng_state(state["random"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.epoch_seconds, self.epoch_loss = state["epoch_seconds"], state["epoch_loss"]
@@ -347,11 +371,11 @@ class _Run:
             "history": self.history,
             "training_seconds": self.seconds,
             "messages_per_second": self.step
-            * len(self.encoded)
+            * len(self.messages)
             / self.steps_per_epoch
             / self.seconds,
             "padding_share": batches.padding_share(
-                self.lengths, batches.plan(self.lengths, self.recipe.batch_size)
+                self.messages.lengths, batches.plan(self.messages.lengths, self.recipe.batch_size)
             ),
             "evaluation_seconds": time.perf_counter() - begin,
         }
@@ -399,7 +423,7 @@ def schedule(step: int, total: int, warmup: float) -> float:
 
 
 def spam_probabilities(
-    network, tokenizer, texts: Sequence[str], *, backend: Backend, batch_size: int = 64
+    network, tokenizer, texts: Sequence[str], *, backend: Backend, batch_size: int | None = None
 ) -> list[float]:
     """Probability of spam of each text, in the order given, dropout off.
 
@@ -410,19 +434,27 @@ def spam_probabilities(
     if not texts:
         return []
     encoded = batches.encode(tokenizer, texts)
+    batch_size = batch_size or (256 if backend.on_gpu else 64)
     canonical = sorted(range(len(texts)), key=lambda i: (len(encoded[i]), texts[i]))
-    out = np.empty(len(texts))
     was_training = network.training
     network.eval()
-    with torch.inference_mode(), backend.autocast():
+    parts = []
+    with torch.inference_mode(), backend.computing():
         for start in range(0, len(canonical), batch_size):
-            indices = canonical[start : start + batch_size]
-            ids, mask = batches.collate(encoded, indices, pad=tokenizer.pad_token_id or 0)
+            ids, mask = batches.collate(
+                encoded,
+                canonical[start : start + batch_size],
+                pad=tokenizer.pad_token_id or 0,
+                multiple=8 if backend.on_gpu else 1,  # each new shape costs a GPU some set-up
+            )
             logits = network(
                 input_ids=ids.to(backend.device), attention_mask=mask.to(backend.device)
             ).logits
-            out[indices] = logits.float().softmax(dim=-1)[:, 1].cpu().numpy()
+            parts.append(logits.float().softmax(dim=-1)[:, 1])
+        found = torch.cat(parts).cpu().numpy()  # one wait for all batches
     network.train(was_training)
+    out = np.empty(len(texts))
+    out[canonical] = found
     return out.tolist()
 
 
