@@ -52,6 +52,13 @@ WIDER = """() => {
 }"""
 
 
+# Inline code that reaches beyond the screen and is in no box that scrolls.
+CUT = """() => [...document.querySelectorAll("article code")]
+  .filter(e => !e.closest("pre, .pst-scrollable-table-container, .gb-table, .gb-terminal"))
+  .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth)
+  .map(e => e.textContent)"""
+
+
 # A theme changes only colours, a width only the layout: each rule is judged where it can differ.
 COLOURS = ("color-contrast", "link-in-text-block")
 WCAG = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
@@ -90,6 +97,7 @@ def test_a_page_is_whole_and_accessible_in_both_themes_on_wide_and_narrow_screen
             )
             where = f"{theme}, {width} pixels"
             assert tab.page.evaluate(WIDER) == [], f"scrolls sideways: {where}"
+            assert tab.page.evaluate(CUT) == [], f"cut at the edge: {where}"
             if (width, theme) in AXE:
                 assert violations(tab.page, AXE[width, theme]) == [], where
     assert tab.problems == []
