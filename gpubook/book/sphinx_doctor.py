@@ -13,6 +13,7 @@ import re
 from importlib import resources
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
@@ -57,10 +58,24 @@ def _code(text: str, language: str) -> nodes.literal_block:
     return block
 
 
+def index_entries(rule: Rule) -> list[str]:
+    """A rule's messages for the search and the index: each whole, and its words before a quote."""
+    found: dict[str, None] = {}
+    for symptom in rule.symptoms:
+        plain = " ".join(symptom.text.replace(" ... ", " ").replace(";", ",").split())
+        start = re.split(r"""['"`\[({]""", plain)[0].rstrip(" :=,")
+        for entry in (start, plain):
+            if len(entry.split()) > 1:
+                found[entry] = None
+    return list(found)
+
+
 def rule_section(rule: Rule) -> nodes.section:
     """One rule: its message, cause, fixes and sources."""
     section = nodes.section(ids=[anchor(rule)], classes=["gb-doctor-rule"])
     section += nodes.title("", "", *inline(rule.title))
+    entries = [("single", entry, anchor(rule), "", None) for entry in index_entries(rule)]
+    section += addnodes.index(entries=entries)
     section += _code("\n\n".join(rule.examples), "text")
     section += paragraph(rule.cause, "Cause.")
     section += paragraph(rule.matters, "Why it matters.")

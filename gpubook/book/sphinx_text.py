@@ -1,0 +1,154 @@
+"""What is done to a page's text: folded boxes that need no script, links to the glossary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.nodes import make_refnode
+from sphinx.util.typing import ExtensionMetadata
+
+OTHER_SENSES = frozenset(
+    {"accuracy", "batch", "capability", "evidence", "hook", "kernel", "layer", "live", "padding"}
+    | {"peak", "precision", "recall", "recorded", "recording", "registry", "runtime", "volume"}
+)
+"""Terms that the book also uses in another sense, or in the everyday one (a network's layer is no
+image's layer): these are linked where the writer says so."""
+
+
+class folded(nodes.General, nodes.Element):
+    """A box that is closed until the reader opens it."""
+
+
+class folded_title(nodes.General, nodes.TextElement):
+    """What a closed box shows."""
+
+
+class _Fold(SphinxPostTransform):
+    """An admonition with the class ``dropdown`` becomes an element that browsers fold alone."""
+
+    default_priority = 400
+
+    def run(self, **_: object) -> None:
+        for box in list(self.document.findall(nodes.admonition)):
+            if "dropdown" not in box["classes"]:
+                continue
+            made = folded("", *box.children, ids=box["ids"], classes=box["classes"])
+            if isinstance(made[0], nodes.title):
+                made[0] = folded_title("", "", *made[0].children)
+            box.replace_self(made)
+
+
+def _open_box(writer, node: folded) -> None:
+    classes = " ".join(["admonition", *node["classes"]])
+    writer.body.append(writer.starttag(node, "details", CLASS=classes))
+
+
+def _close_box(writer, _: folded) -> None:
+    writer.body.append("</details>\n")
+
+
+def _open_title(writer, node: folded_title) -> None:
+    writer.body.append(writer.starttag(node, "summary", "", CLASS="admonition-title"))
+
+
+def _close_title(writer, _: folded_title) -> None:
+    writer.body.append("</summary>\n")
+
+
+def term_pattern(term: str) -> str:
+    """A regular expression for a term in running text, singular or plural.
+
+    Small letters stand for capitals, too; a term with capitals is meant as it is written.
+    """
+    word = re.escape(term)
+    if term == term.lower():
+        word = f"(?i:{word})"
+    return rf"(?<![\w./=-]){word}(?:s|es)?(?![\w/=]|-\w|\.\w)"
+
+
+_NO_LINKS = (
+    folded_title,
+    nodes.comment,
+    nodes.literal_block,
+    nodes.math,
+    nodes.math_block,
+    nodes.raw,
+    nodes.reference,
+    nodes.term,
+    nodes.thead,
+    nodes.title,
+)
+"""Where no link may stand, or none would help."""
+
+
+def running_text(document: nodes.document) -> Iterator[nodes.Text | nodes.reference]:
+    """The pieces of a page's text in which a link may stand, and the links, in order."""
+    for found in document.findall(lambda n: isinstance(n, nodes.Text | nodes.reference)):
+        above = found.parent
+        while above is not None and not isinstance(above, _NO_LINKS) and "nb_element" not in above:
+            above = above.parent
+        if above is None or above.get("nb_element") == "cell_markdown":
+            yield found
+
+
+class _LinkFirstUse(SphinxPostTransform):
+    """The first use of a glossary's term on a page leads to the glossary."""
+
+    default_priority = 300  # the writer's own links are resolved before
+
+    def run(self, **_: object) -> None:
+        objects = self.env.get_domain("std").objects
+        places = {name: place for (kind, name), place in objects.items() if kind == "term"}
+        if not places or any(page == self.env.docname for page, _ in places.values()):
+            return
+        names = sorted(places, key=len, reverse=True)  # "OCI runtime" before "runtime"
+        pattern = re.compile("|".join(f"({term_pattern(name)})" for name in names))
+        anchors = {anchor: name for name, (_, anchor) in places.items()}
+        done = set(OTHER_SENSES)
+        for found in list(running_text(self.document)):
+            if isinstance(found, nodes.reference):
+                target = found.get("refid") or found.get("refuri", "").partition("#")[2]
+                done.add(anchors.get(target, ""))
+            else:
+                self._link_in(found, pattern, names, places, done)
+
+    def _link_in(
+        self,
+        text: nodes.Text,
+        pattern: re.Pattern,
+        names: list[str],
+        places: dict[str, tuple[str, str]],
+        done: set[str],
+    ) -> None:
+        made: list[nodes.Node] = []
+        rest = 0
+        for match in pattern.finditer(text):
+            name = names[match.lastindex - 1]
+            whole = isinstance(text.parent, nodes.literal)
+            if name in done or (whole and match[0] != text):
+                continue
+            done.add(name)
+            shown = text.parent.deepcopy() if whole else nodes.inline("", match[0])
+            shown["classes"] += ["xref", "std", "std-term"]
+            page, anchor = places[name]
+            link = make_refnode(self.app.builder, self.env.docname, page, anchor, shown)
+            if whole:
+                text.parent.replace_self(link)
+                return
+            made += [nodes.Text(text[rest : match.start()]), link]
+            rest = match.end()
+        if made:
+            text.parent.replace(text, [*made, nodes.Text(text[rest:])])
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Register with Sphinx."""
+    app.add_node(folded, html=(_open_box, _close_box))
+    app.add_node(folded_title, html=(_open_title, _close_title))
+    app.add_post_transform(_Fold)
+    app.add_post_transform(_LinkFirstUse)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

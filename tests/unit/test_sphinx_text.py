@@ -1,0 +1,40 @@
+"""Links to the glossary: which words are a term's use, and which are not."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from gpubook.book.sphinx_doctor import index_entries
+from gpubook.book.sphinx_text import term_pattern
+from gpubook.doctor import load
+
+
+@pytest.mark.parametrize(
+    ("term", "text", "found"),
+    [
+        ("container", "A Container, two", "Container"),
+        ("container", "two containers.", "containers"),
+        ("container", "containerd", None),
+        ("container", "/var/lib/container", None),
+        ("container", "container-toolkit", None),
+        ("OCI", "an OCI image", "OCI"),
+        ("OCI", "oci", None),
+        ("daemon.json", "edit daemon.json.", "daemon.json"),
+        ("TFLOP/s", "300 TFLOP/s", "TFLOP/s"),
+        ("image", "image=x", None),
+    ],
+)
+def test_a_term_is_found_as_a_word_of_its_own(term, text, found):
+    match = re.search(term_pattern(term), text)
+    assert (match and match[0]) == found
+
+
+def test_every_rule_of_the_doctor_is_found_by_words_of_its_messages():
+    for rule in load():
+        entries = index_entries(rule)
+        assert entries, rule.id
+        assert not any(";" in entry for entry in entries), "the index would cut it in two"
+    (toolkit,) = (rule for rule in load() if rule.id == "no-toolkit")
+    assert "could not select device driver" in index_entries(toolkit)
