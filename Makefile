@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint format lab image up down hub clean distclean
+.PHONY: help setup book pdf test lint format lab image up down hub clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ setup: ## virtual environment, packages, data and model (part of the targets bel
 
 book: setup ## execute the notebooks that changed, render _build/html
 	@$(BIN)/gpubook book
+
+pdf: book ## the whole book as _build/gpu-container.pdf (needs Chromium)
+	@$(BIN)/gpubook pdf
 
 test: setup lint ## all tests; lanes without an engine, a GPU or a browser skip with the reason
 	@eval "$$(.ci/engine find 2>/dev/null)"; $(BIN)/python -m pytest

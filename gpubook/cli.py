@@ -47,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     book = command("book", _book, "execute what changed and render the book")
     _execution_options(book)
 
+    command("pdf", _pdf, "the rendered book as one PDF, printed by Chromium")
+
     record = command("record", _record, "promote live results to recordings/NAME/")
     record.add_argument("notebook", nargs="*", help="a path or a name (all of the book's)")
     record.add_argument("--machine", metavar="NAME", required=True)
@@ -132,6 +134,17 @@ def _book(args: argparse.Namespace) -> int:
         raise BookError(f"not rendered, since these notebooks have no result: {', '.join(bad)}")
     index = render.render(root, executed=root / "_build" / "executed", out=root / "_build" / "html")
     print(f"The book is ready, open: {os.path.relpath(index)}")
+    return 0
+
+
+def _pdf(args: argparse.Namespace) -> int:
+    from gpubook.book import pdf
+    from gpubook.evidence.page import find_root
+
+    root = find_root()
+    out = root / "_build" / "gpu-container.pdf"
+    pages = pdf.write(root, root / "_build" / "html", out)
+    print(f"The book on {pages} pages: {os.path.relpath(out)}")
     return 0
 
 
