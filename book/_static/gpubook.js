@@ -18,11 +18,16 @@ window.addEventListener("load", () => {
 });
 
 // Paper is white: a page is printed in the light theme, whatever is on the screen.
+// What is folded is printed open.
 let screenTheme = null;
+let folded = [];
 window.addEventListener("beforeprint", () => {
   screenTheme = document.documentElement.dataset.theme;
   document.documentElement.dataset.theme = "light";
+  folded = [...document.querySelectorAll("details:not([open])")];
+  for (const box of folded) box.open = true;
 });
 window.addEventListener("afterprint", () => {
   if (screenTheme) document.documentElement.dataset.theme = screenTheme;
+  for (const box of folded) box.open = false;
 });

@@ -207,7 +207,7 @@ def transcript(steps: Sequence[Mapping], *, head: int | None = None) -> Shown:
             block += "\n" + html.escape("\n".join(shown))
         if note:
             block += f'\n<span class="gb-exit">{note}</span>'
-        blocks.append(_pre(block))
+        blocks.append(f'<div class="gb-step">{_pre(block)}</div>')
         if rest:
             blocks.append(
                 f'<details class="gb-more"><summary>{len(rest)} more lines</summary>'
