@@ -154,6 +154,7 @@ def compose(root: Path, built: Path) -> tuple[str, list[Line]]:
     pages = {document for _, documents in parts for document in documents}
     lines: list[Line] = []
     texts: list[str] = []
+    styles: dict[str, None] = {}
     maths = ""
     for caption, documents in parts:
         if caption:
@@ -165,8 +166,12 @@ def compose(root: Path, built: Path) -> tuple[str, list[Line]]:
             article, found = chapter(page, document, pages)
             texts.append(str(article))
             lines += found
+            styles |= dict.fromkeys(_styles(page))
             maths = maths or _maths(page)
-    head = _head(built) + maths
+    # The book's own style comes last, as on the pages.
+    own = {file.name for file in (root / "book" / "_static").glob("*.css")}
+    ordered = sorted(styles, key=lambda style: style.rpartition("/")[2] in own)
+    head = "".join(f'<link rel="stylesheet" href="{style}">' for style in ordered) + maths
     title = html.escape(config["title"])
     when = datetime.now(UTC).strftime("%Y-%m-%d")
     first = (
@@ -188,12 +193,10 @@ def compose(root: Path, built: Path) -> tuple[str, list[Line]]:
     return whole, lines
 
 
-def _head(built: Path) -> str:
-    static = built / "_static"
-    theme = [static / "styles" / f"{n}.css" for n in ("pydata-sphinx-theme", "sphinx-book-theme")]
-    files = [theme[0], static / "pygments.css", theme[1], *sorted(static.glob("mystnb.*.css"))]
-    files += [*sorted(static.glob("sphinx-design*.css")), static / "gpubook.css"]
-    return "".join(f'<link rel="stylesheet" href="{file.as_uri()}">' for file in files)
+def _styles(page: Path) -> list[str]:
+    """The style sheets that a page loads, as addresses."""
+    names = re.findall(r'<link[^>]*\bhref="([^"?]+\.css)', page.read_text(encoding="utf-8"))
+    return [(page.parent / unquote(name)).resolve().as_uri() for name in names]
 
 
 def _maths(page: Path) -> str:
