@@ -310,6 +310,7 @@ class _Run:
             "parameters": running.inputs["parameters"],
             "require": sorted(self.require),
             "evidences": evidences,
+            "solutions": state.get("solutions", []),
             "inputs": cache.inputs(
                 self.root,
                 running.notebook,

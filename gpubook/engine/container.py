@@ -98,8 +98,7 @@ def created(
                 arguments,
                 entrypoint=[program],
                 labels={LABEL: "1"},
-                init=False,
-                **options,
+                **({"init": False} | options),
             )
         try:
             with answering("looking at a container"):

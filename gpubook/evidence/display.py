@@ -82,6 +82,27 @@ def banner(record: Mapping, *, live: bool, why: str | None) -> Shown:
     return Shown(markup, f"[{word}] {record['name']}: {detail}")
 
 
+def inline(text: str) -> str:
+    """Text as HTML, with code between single backticks."""
+    parts = re.split(r"`([^`]+)`", " ".join(text.split()))
+    return "".join(
+        f"<code>{html.escape(part)}</code>" if n % 2 else html.escape(part)
+        for n, part in enumerate(parts)
+    )
+
+
+def solution(why: str, sources: Sequence[tuple[Mapping, bool]]) -> Shown:
+    """Why an exercise's answer is so, and which evidences (record, live) it was computed from."""
+    said = []
+    for record, live in sources:
+        where = "measured now" if live else f"recorded on {record['provenance']['machine']['name']}"
+        said.append(f"{record['name']} ({kind(record, live=live)}: {where})")
+    rest = f"Computed from {', '.join(said)}." if said else "No measurement is needed for it."
+    note = f"<p><small>{html.escape(rest)}</small></p>"
+    markup = f'<div class="gb-solution-why"><p>{inline(why)}</p>{note}</div>'
+    return Shown(markup, f"{' '.join(why.split())}\n{rest}")
+
+
 def _cell(value: Any, spec: str) -> str:
     if value is None:
         return "–"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 from gpubook import machine
 from gpubook.errors import BookError
-from gpubook.evidence import display, records, tabs, terminal
+from gpubook.evidence import display, records, selfcheck, tabs, terminal
 from gpubook.evidence.records import EvidenceError
 
 
@@ -82,6 +83,7 @@ class Page:
         self.require = machine.required(require)
         self._work = Path(w) if (w := os.environ.get("GPUBOOK_WORK")) else None
         self._evidence: dict[str, Evidence] = {}
+        self._solutions: dict[int, dict] = {}
         here = machine.probe()
         machine.check(self.require, here)
         terminal.register(self)
@@ -167,6 +169,37 @@ class Page:
         """Show where an evidence comes from."""
         _show(display.banner(evidence.record, live=evidence.live, why=evidence.why))
 
+    def solution(
+        self, exercise: int, answer: Any, *, of: Sequence[str | Evidence], why: str
+    ) -> None:
+        """Show and keep the answer to an exercise, for the reader and for the tests.
+
+        ``answer`` is plain JSON, computed from the evidences ``of`` (by name, if this page has
+        asked for them); the reader is told of each whether it is live. ``why`` explains the
+        answer, with code between backticks.
+
+        Raises EvidenceError when the answer is not JSON or an evidence was not asked for.
+        """
+        sources = [self.evidence(one) if isinstance(one, str) else one for one in of]
+        try:
+            answer = json.loads(records.canonical(answer))
+        except (TypeError, ValueError) as error:
+            raise EvidenceError(
+                f"solution {exercise}: the answer is not plain JSON: {error}"
+            ) from error
+        names = [source.record["name"] for source in sources]
+        self._solutions[exercise] = {"exercise": exercise, "of": names, "answer": answer}
+        self._save(finished=False)
+        _show(display.solution(why, [(e.record, e.live) for e in sources]))
+
+    def self_check(self) -> display.Shown:
+        """This page's questions, with feedback for each option.
+
+        Raises BadQuestions when there are none, or they cannot be answered.
+        """
+        questions = selfcheck.load(selfcheck.path_of(self.root, self.notebook))
+        return selfcheck.show(questions, self.notebook[:2])
+
     def _keep(
         self, evidence: Evidence, draw: Draw | None, others: Callable[[Any], bool]
     ) -> Evidence:
@@ -187,6 +220,7 @@ class Page:
             for e in self._evidence.values()
         ]
         state = {"notebook": self.notebook, "finished": finished, "evidences": kept}
+        state["solutions"] = list(self._solutions.values())
         if finished:
             state["modules"] = sorted(
                 str(Path(module.__file__).resolve())
