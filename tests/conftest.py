@@ -36,6 +36,13 @@ class Results:
     def names(self) -> list[str]:
         return [item["record"]["name"] for item in self.result["evidences"]]
 
+    def solution(self, exercise: int):
+        """The answer of one exercise; fails the test when the notebook gave none."""
+        for item in self.result["solutions"]:
+            if item["exercise"] == exercise:
+                return item["answer"]
+        pytest.fail(f"{self.result['notebook']} has no solution of exercise {exercise}")
+
 
 @dataclass(frozen=True)
 class ResultEvidence:

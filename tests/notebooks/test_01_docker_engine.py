@@ -15,6 +15,7 @@ DOCKER = machine.probe().capabilities["docker"].available
 EVIDENCES = {
     "image", "hello", "docker-version", "docker-info-text", "docker-info", "daemon-json",
     "binaries", "process-chain", "runc-life", "oci-spec", "container-view",
+    "exercise-init", "exercise-memory",
 }  # fmt: skip
 
 
