@@ -69,6 +69,18 @@ def _parser() -> argparse.ArgumentParser:
         help="a log or a pasted message, - for the pipe; without it: this machine",
     )  # fmt: skip
     doctor.add_argument("--json", action="store_true", help="the findings as JSON")
+
+    project = command("project", _project, "verify the final project's checklist on your folder")
+    project.add_argument("folder", type=Path, metavar="FOLDER", help="holds your Dockerfile")
+    project.add_argument("--json", action="store_true", help="the findings as JSON")
+    project.add_argument(
+        "--build-arg", action="append", default=[], metavar="NAME=VALUE",
+        help="for docker build, such as another base (repeatable)",
+    )  # fmt: skip
+    project.add_argument(
+        "--require", default="", metavar="CAPABILITIES",
+        help="docker: without an engine it is an error, not an item that is not checked",
+    )  # fmt: skip
     return parser
 
 
@@ -218,6 +230,12 @@ def _bench(args: argparse.Namespace) -> int:
 
 def _doctor(args: argparse.Namespace) -> int:
     from gpubook.doctor import cli
+
+    return cli.run(args)
+
+
+def _project(args: argparse.Namespace) -> int:
+    from gpubook.project import cli
 
     return cli.run(args)
 

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 ORDER = [
     "errors", "machine", "evidence", "engine", "injection", "matmul", "spam", "telemetry",
-    "doctor", "book", "cli",
+    "doctor", "project", "book", "cli",
 ]  # fmt: skip
 MODULES = sorted((ROOT / "gpubook").rglob("*.py"))
 

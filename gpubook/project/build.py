@@ -1,0 +1,108 @@
+"""The project's image, really built and really run.
+
+The ``docker`` command builds (BuildKit is its default) and runs; what it made is removed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from gpubook.project import dockerfile, result
+from gpubook.project.items import Finding, met, missing, not_checked
+
+BUILD_SECONDS = 1800
+RUN_SECONDS = 600
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def check(folder: Path, *, arguments: Sequence[str] = (), gpu: bool = False) -> list[Finding]:
+    """Build the folder's image and run it with the network cut; the findings on both.
+
+    ``arguments`` are build arguments, ``NAME=VALUE``; with ``gpu`` the container gets all GPUs.
+    Image and container are removed, whatever happens.
+    """
+    tag = f"gpubook-project:{secrets.token_hex(6)}"
+    try:
+        built = _build(folder, tag, arguments)
+        if built.state != "met":
+            return [built, not_checked("runs", "there is no image to run")]
+        return [built, _run(tag, gpu)]
+    finally:
+        _docker(["image", "rm", "--force", tag], 120)
+
+
+def _build(folder: Path, tag: str, arguments: Sequence[str]) -> Finding:
+    given = [word for argument in arguments for word in ("--build-arg", argument)]
+    done = _docker(["build", "--tag", tag, *given, "--", str(folder)], BUILD_SECONDS)
+    if done is None:
+        return missing("builds", f"docker build was still busy after {BUILD_SECONDS // 60} minutes")
+    code, _, said = done
+    if code != 0:
+        return missing("builds", f"docker build ended with {code}: {last_error(said)}")
+    looked = _docker(["image", "inspect", tag], 60)
+    size = json.loads(looked[1])[0]["Size"] if looked and looked[0] == 0 else 0
+    return met("builds", f"an image of {size / 2**20:.0f} MiB")
+
+
+def _run(tag: str, gpu: bool) -> Finding:
+    name = tag.replace(":", "-")
+    options = ["--rm", "--name", name, "--network", "none", "--label", "gpubook.demo=1"]
+    done = _docker(["run", *options, *(["--gpus", "all"] if gpu else []), tag], RUN_SECONDS)
+    if done is None:
+        _docker(["rm", "--force", name], 60)
+        return missing("runs", f"the container was still running after {RUN_SECONDS // 60} minutes")
+    code, printed, said = done
+    if code != 0:
+        return missing("runs", f"the container ended with {code}: {last_error(said or printed)}")
+    return judge(printed, _user(tag))
+
+
+def judge(printed: str, user: str) -> Finding:
+    """The finding on what a container printed, whose image runs as ``user``."""
+    if not user or dockerfile.is_root(user):
+        return missing("runs", "the image runs as root")
+    try:
+        value = json.loads(printed)
+    except ValueError:
+        first = printed.strip().splitlines()[0][:60] if printed.strip() else "nothing"
+        return missing("runs", f"it printed {first!r}, which is not one JSON object")
+    wrong = result.problem(value) or result.container_problem(value)
+    if wrong:
+        return missing("runs", f"what it printed: {wrong}")
+    return met("runs", result.line_of(value))
+
+
+def _user(tag: str) -> str:
+    looked = _docker(["image", "inspect", "--format", "{{.Config.User}}", tag], 60)
+    return looked[1].strip() if looked and looked[0] == 0 else ""
+
+
+def last_error(said: str) -> str:
+    """The line of a build's or a program's output that tells most: the last that says error."""
+    lines = [line.strip() for line in _ANSI.sub("", said).splitlines() if line.strip()]
+    errors = [line for line in lines if re.search(r"error", line, re.IGNORECASE)]
+    return (errors or lines or ["it said nothing"])[-1][:200]
+
+
+def _docker(words: Sequence[str], seconds: float) -> tuple[int, str, str] | None:
+    """Exit code, standard output and standard error; None when the time was up."""
+    environment = os.environ | {"BUILDKIT_PROGRESS": "plain", "DOCKER_CLI_HINTS": "false"}
+    try:
+        done = subprocess.run(
+            ["docker", *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=environment,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    said = [part.decode("utf-8", "replace") for part in (done.stdout, done.stderr)]
+    return done.returncode, said[0], said[1]

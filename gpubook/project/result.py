@@ -1,0 +1,94 @@
+"""A benchmark's result: follows the schema, agrees with its own samples, comes from a container."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import statistics
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from gpubook.project.items import Finding, met, missing
+
+CONTAINER_ROOTS = ("overlay", "fuse-overlayfs", "aufs", "btrfs", "zfs", "9p")
+"""Types of / in a container; a machine's own is ext4, xfs and the like."""
+
+
+@functools.cache
+def _validator():
+    import fastjsonschema
+
+    text = resources.files("gpubook.project").joinpath("result.schema.json").read_text("utf-8")
+    return fastjsonschema.compile(json.loads(text))
+
+
+def percentile(sorted_values: list[float], share: float) -> float:
+    """Linear between the neighbours, as numpy's default."""
+    at = share * (len(sorted_values) - 1)
+    low = math.floor(at)
+    high = min(low + 1, len(sorted_values) - 1)
+    return sorted_values[low] + (at - low) * (sorted_values[high] - sorted_values[low])
+
+
+def problem(value: Any) -> str:
+    """What is wrong with a result, in a line; empty when nothing is."""
+    import fastjsonschema
+
+    try:
+        _validator()(value)
+    except fastjsonschema.JsonSchemaValueException as error:
+        return error.message.replace("data.", "", 1).replace("data ", "it ", 1)
+    samples = sorted(value["samples"])
+    if not all(math.isfinite(x) for x in (*samples, value["median"], value["spread"])):
+        return "a figure is not finite"
+    if value["n"] != len(samples):
+        return f"n is {value['n']}, but there are {len(samples)} samples"
+    median = statistics.median(samples)
+    if not math.isclose(median, value["median"], rel_tol=1e-6):
+        return f"median is {value['median']:g}, but that of the samples is {median:g}"
+    spread = (percentile(samples, 0.8) - percentile(samples, 0.2)) / median
+    if not math.isclose(spread, value["spread"], rel_tol=0.05, abs_tol=1e-6):
+        return (
+            f"spread is {value['spread']:g}, but the samples' (20th to 80th, / median) {spread:g}"
+        )
+    return ""
+
+
+def container_problem(value: Any) -> str:
+    """Why a valid result is not from an ordinary user's run in a container; empty when it is."""
+    where = value.get("container") if isinstance(value, dict) else None
+    if not isinstance(where, dict) or not {"root_filesystem", "uid"} <= set(where):
+        return "it says nothing about a container (root_filesystem, uid)"
+    if where["root_filesystem"] not in CONTAINER_ROOTS:
+        return f"its root file system is {where['root_filesystem']}: that is a machine's own"
+    return "it ran as root (uid 0)" if where["uid"] == 0 else ""
+
+
+def check(folder: Path) -> list[Finding]:
+    """The findings on ``result.json``: valid, and from a container."""
+    path = folder / "result.json"
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        return [missing(name, "there is no result.json") for name in ("result", "container")]
+    except ValueError as error:
+        line = f"result.json is not JSON: {error}"
+        return [missing(name, line) for name in ("result", "container")]
+    wrong = problem(value)
+    told = f"result.json: {wrong}"
+    first = missing("result", told) if wrong else met("result", line_of(value))
+    outside = container_problem(value)
+    if outside:
+        return [first, missing("container", f"result.json: {outside}")]
+    said = value["container"]
+    return [first, met("container", f"root on {said['root_filesystem']}, uid {said['uid']}")]
+
+
+def line_of(value: dict) -> str:
+    """A valid result in a line."""
+    return (
+        f"{value['what']}: {value['median']:.4g} {value['unit']}, spread {value['spread']:.0%}, "
+        f"n = {value['n']}, on {value['device']}"
+    )
