@@ -1,0 +1,82 @@
+"""The final project's last two items, for real: the image is built, and run with no network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, gpubook
+from tests.unit.test_project import edit
+
+pytestmark = pytest.mark.docker
+
+GOOD = ROOT / "tests" / "fixtures" / "project" / "good"
+
+
+def verify(folder: Path, base: str) -> tuple[int, dict[str, dict]]:
+    done = gpubook("project", str(folder), "--json", "--require", "docker",
+                   "--build-arg", f"BASE={base}")  # fmt: skip
+    assert done.stderr == ""
+    return done.returncode, {item["id"]: item for item in json.loads(done.stdout)["items"]}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(engine):
+    """The command removes its images and containers."""
+    yield
+    tags = [tag for image in engine.images.list() for tag in image.tags]
+    assert not [tag for tag in tags if tag.startswith("gpubook-project:")]
+    names = [container.name for container in engine.containers.list(all=True)]
+    assert not [name for name in names if name.startswith("gpubook-project-")]
+
+
+def test_the_example_is_built_and_run_and_meets_every_item(base):
+    code, items = verify(GOOD, base)
+    assert {item["state"] for item in items.values()} == {"met"}, items
+    assert code == 0
+    assert "n = 30" in items["runs"]["found"]
+
+
+BREAKS = {
+    "a step of the build fails": (
+        lambda f: edit(f / "Dockerfile", "WORKDIR", "RUN echo broken step && false\nWORKDIR"),
+        {"builds": ("missing", "docker build ended with"), "runs": ("not checked", "no image")},
+    ),
+    "the script needs the network": (
+        lambda f: edit(
+            f / "bench.py",
+            "random.seed(0)\n",
+            'import socket\n\nsocket.create_connection(("192.0.2.1", 80), 5)\nrandom.seed(0)\n',
+        ),
+        {"runs": ("missing", "Network is unreachable")},
+    ),
+    "it prints more than the result": (
+        lambda f: edit(f / "bench.py", "print(json", 'print("ready")\nprint(json'),
+        {"runs": ("missing", "it printed 'ready'")},
+    ),
+    "its figures are made up": (
+        lambda f: edit(f / "bench.py", '"median": median', '"median": 2 * median'),
+        {"runs": ("missing", "but that of the samples is")},
+    ),
+    "it runs as root after all": (
+        lambda f: edit(f / "Dockerfile", "USER 1000", "USER 0"),
+        {"non-root": ("missing", "USER is 0"), "runs": ("missing", "runs as root")},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_what_only_a_run_can_show_is_shown(tmp_path, base, name):
+    folder = shutil.copytree(GOOD, tmp_path / "mine")
+    spoil, expected = BREAKS[name]
+    spoil(folder)
+    code, items = verify(folder, base)
+    assert code == 1
+    wrong = {id_: item for id_, item in items.items() if item["state"] != "met"}
+    assert set(wrong) == set(expected)
+    for id_, (state, said) in expected.items():
+        assert wrong[id_]["state"] == state
+        assert said in wrong[id_]["found"]

@@ -1,0 +1,408 @@
+"""The final project's checklist: the example passes, and each way to break it is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gpubook import cli, machine
+from gpubook.project import build, dockerfile, items, result, script
+from gpubook.project.dockerfile import BadDockerfile
+from tests.conftest import ROOT, gpubook
+
+GOOD = ROOT / "tests" / "fixtures" / "project" / "good"
+NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere.sock", "REQUIRE": ""}
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A copy of the example that a test may break."""
+    return shutil.copytree(GOOD, tmp_path / "mine")
+
+
+@pytest.fixture
+def no_engine(monkeypatch):
+    """This machine, as it would be without a Docker Engine."""
+    here = machine.probe()
+    without = here.capabilities | {"docker": machine.Capability(False, "no Docker Engine")}
+    monkeypatch.setattr(machine, "probe", lambda: replace(here, capabilities=without))
+    monkeypatch.delenv("REQUIRE", raising=False)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text, f"{old!r} is not in {path.name}: the test breaks nothing"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def rewrite(path: Path, **changes) -> None:
+    value = json.loads(path.read_text(encoding="utf-8")) | changes
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def verify(folder: Path) -> tuple[int, dict]:
+    """The command's exit code and findings, with no engine at hand."""
+    done = gpubook("project", str(folder), "--json", **NO_ENGINE)
+    assert done.stderr == ""
+    return done.returncode, json.loads(done.stdout)
+
+
+def state(report: dict) -> dict[str, str]:
+    return {item["id"]: item["state"] for item in report["items"]}
+
+
+def test_the_example_meets_all_that_can_be_checked_without_an_engine():
+    code, report = verify(GOOD)
+    assert code == 0
+    assert report["missing"] == 0
+    assert list(state(report)) == list(items.ITEMS)
+    unchecked = [i for i in report["items"] if i["state"] == "not checked"]
+    assert [i["id"] for i in unchecked] == list(items.ENGINE_ITEMS)
+    assert all("no Docker Engine at unix:///nowhere.sock" in i["found"] for i in unchecked)
+
+
+def one_run(path: Path) -> None:
+    """A script that warms up and waits, but times once."""
+    edit(path, "for _warm_up in range(WARM_UPS):\n    one_run()", "warm_up = one_run\nwarm_up()")
+    edit(path, "sorted(one_run() for _ in range(RUNS))", "[one_run()]")
+
+
+D, B, I, R = "Dockerfile", "bench.py", ".dockerignore", "result.json"  # noqa: E741
+BREAKS = {
+    "no Dockerfile": (
+        lambda f: (f / D).unlink(),
+        {"dockerfile", "pinned-base", "non-root", "command"},
+        "there is no Dockerfile",
+    ),
+    "an empty Dockerfile": (
+        lambda f: (f / D).write_text("# nothing\n"),
+        {"dockerfile", "pinned-base", "non-root", "command"},
+        "it has no FROM",
+    ),
+    "latest": (lambda f: edit(f / D, ":3.11.14-slim-bookworm", ""), {"pinned-base"}, "can move"),
+    "a short tag": (lambda f: edit(f / D, "3.11.14-slim", "3-slim"), {"pinned-base"}, "python:3-s"),
+    "an argument without a default": (
+        lambda f: edit(f / D, "ARG BASE=python:3.11.14-slim-bookworm", "ARG BASE"),
+        {"pinned-base"},
+        "FROM ${BASE} can move",
+    ),
+    "no user": (lambda f: edit(f / D, "USER 1000\n", ""), {"non-root"}, "no USER"),
+    "root by name": (lambda f: edit(f / D, "USER 1000", "USER root:root"), {"non-root"}, "root"),
+    "root by number": (lambda f: edit(f / D, "USER 1000", "USER 0"), {"non-root"}, "USER is 0"),
+    "root at the end": (
+        lambda f: edit(f / D, "USER 1000", "USER 1000\nUSER root"),
+        {"non-root"},
+        "the last USER is root",
+    ),
+    "a user in another stage": (
+        lambda f: edit(f / D, "USER 1000\n", "USER 1000\nFROM python:3.11.14-slim-bookworm\n"),
+        {"non-root"},
+        "no USER",
+    ),
+    "no command": (lambda f: edit(f / D, 'CMD ["python3"', '# ["python3"'), {"command"}, "CMD"),
+    "no .dockerignore": (lambda f: (f / I).unlink(), {"dockerignore"}, "there is no .dockerignore"),
+    "secrets are sent": (
+        lambda f: (f / I).write_text(".git\n__pycache__\n"),
+        {"dockerignore"},
+        "it lets .env through",
+    ),
+    "all is let in again": (
+        lambda f: (f / I).write_text("*\n!*\n"),
+        {"dockerignore"},
+        "it lets .git and .env through",
+    ),
+    "no script": (
+        lambda f: (f / B).unlink(),
+        {"warm-up", "synchronise", "clock"},
+        "no Python file here reads a clock",
+    ),
+    "no warm-up": (
+        lambda f: edit(f / B, "for _warm_up in range(WARM_UPS):\n    one_run()\n", "# warm up\n"),
+        {"warm-up"},
+        "warm",
+    ),
+    "an empty warm-up": (
+        lambda f: edit(f / B, "range(WARM_UPS):\n    one_run()", "range(WARM_UPS):\n    pass"),
+        {"warm-up"},
+        "warm",
+    ),
+    "no synchronise": (
+        lambda f: edit(f / B, "torch.cuda.synchronize()", "pass  # torch.cuda.synchronize()"),
+        {"synchronise"},
+        "no call of torch.cuda.synchronize()",
+    ),
+    "the wall clock": (
+        lambda f: edit(f / B, "time.perf_counter()", "time.time()"),
+        {"clock"},
+        "time.time() is no clock",
+    ),
+    "one run": (lambda f: one_run(f / B), {"clock"}, "one run is timed"),
+    "no result": (
+        lambda f: (f / R).unlink(),
+        {"result", "container"},
+        "there is no result.json",
+    ),
+    "a result that is no JSON": (
+        lambda f: (f / R).write_text("took 3 s"),
+        {"result", "container"},
+        "is not JSON",
+    ),
+    "a result that is a list": (
+        lambda f: (f / R).write_text("[]"),
+        {"result", "container"},
+        "result.json: it ",
+    ),
+    "no device": (lambda f: rewrite(f / R, device=""), {"result"}, "device"),
+    "a unit that is none": (lambda f: rewrite(f / R, unit="seconds"), {"result"}, "unit must be"),
+    "a wrong median": (lambda f: rewrite(f / R, median=1.0), {"result"}, "median is 1"),
+    "a wrong spread": (lambda f: rewrite(f / R, spread=0.0), {"result"}, "spread is 0"),
+    "a wrong n": (lambda f: rewrite(f / R, n=1000), {"result"}, "n is 1000, but there are 30"),
+    "few runs": (
+        lambda f: rewrite(f / R, n=3, samples=[1.0, 1.0, 1.0], median=1.0, spread=0.0),
+        {"result"},
+        "n must be bigger than or equal to 10",
+    ),
+    "not a number": (
+        lambda f: edit(f / R, '"spread": ', '"spread": NaN, "was": '),
+        {"result"},
+        "not finite",
+    ),
+    "endless": (
+        lambda f: edit(f / R, '"median": ', '"median": Infinity, "was": '),
+        {"result"},
+        "not finite",
+    ),
+    "negative times": (
+        lambda f: rewrite(f / R, samples=[-1.0] * 30, median=1.0),
+        {"result"},
+        "bigger than 0",
+    ),
+    "no container": (lambda f: rewrite(f / R, container=None), {"result", "container"}, "contain"),
+    "measured outside": (
+        lambda f: rewrite(f / R, container={"root_filesystem": "ext4", "uid": 1000}),
+        {"container"},
+        "ext4: that is a machine's own",
+    ),
+    "measured as root": (
+        lambda f: rewrite(f / R, container={"root_filesystem": "overlay", "uid": 0}),
+        {"container"},
+        "it ran as root",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_what_is_broken_is_missing_and_nothing_else(folder, name, no_engine, capsys):
+    spoil, expected, said = BREAKS[name]
+    spoil(folder)
+    code = cli.main(["project", str(folder), "--json"])
+    report = json.loads(capsys.readouterr().out)
+    wrong = [item for item in report["items"] if item["state"] == "missing"]
+    assert {item["id"] for item in wrong} == expected
+    assert code == 1
+    assert all(said in item["found"] for item in wrong), [item["found"] for item in wrong]
+
+
+def test_every_item_that_needs_no_engine_can_be_broken():
+    broken = set().union(*(expected for _, expected, _ in BREAKS.values()))
+    assert broken == set(items.ITEMS) - set(items.ENGINE_ITEMS)
+
+
+def test_for_people_each_missing_item_is_one_line_with_what_why_and_how(folder):
+    edit(folder / D, "USER 1000", "USER 0")
+    (folder / I).unlink()
+    done = gpubook("project", str(folder), **NO_ENGINE)
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(items.ITEMS) + 1
+    for id_ in ("non-root", "dockerignore"):
+        (line,) = [one for one in lines if one.startswith("missing") and f" {id_} " in one]
+        assert f"| why: {items.ITEMS[id_].why} | do: {items.ITEMS[id_].how}" in line
+    assert lines[-1] == "8 of 12 met, 2 missing, 2 not checked"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["project"], "the following arguments are required: FOLDER"),
+        (["project", "nowhere"], "nowhere is no folder"),
+        (["project", str(GOOD / "Dockerfile")], "is no folder"),
+        (["project", str(GOOD), "--build-arg", "BASE"], "'BASE' is not NAME=VALUE"),
+        (["project", str(GOOD), "--build-arg", "=x"], "'=x' is not NAME=VALUE"),
+        (["project", str(GOOD), "--require", "dokcer"], "unknown capability dokcer"),
+    ],
+)
+def test_misuse_is_one_line_and_exit_code_2(arguments, complaint):
+    done = gpubook(*arguments, **NO_ENGINE)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert complaint in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_required_engine_that_is_missing_is_an_error_not_an_unchecked_item():
+    done = gpubook("project", str(GOOD), "--require", "docker", **NO_ENGINE)
+    assert done.returncode == 1
+    assert "docker" in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_help_lists_the_command():
+    assert "project" in gpubook("--help").stdout
+
+
+# Dockerfiles as people write them
+
+
+@pytest.mark.parametrize(
+    ("text", "bases", "user"),
+    [
+        ("FROM a:1.2.3", ["a:1.2.3"], ""),
+        ("from a:1.2.3 as x\nuser 5", ["a:1.2.3"], "5"),
+        ("ARG T=1.2.3\nFROM a:$T\nUSER me", ["a:1.2.3"], "me"),
+        ("ARG T\nFROM a:${T:-9.9.9}\nUSER me", ["a:9.9.9"], "me"),
+        ("FROM --platform=linux/amd64 a:1 AS b\nUSER u\nFROM b\nRUN true", ["a:1"], "u"),
+        ("FROM a:1 AS b\nFROM scratch\nCOPY --from=b / /", ["a:1"], ""),
+        ("FROM a:1\nRUN x \\\n  # a comment\n  && y\nUSER u", ["a:1"], "u"),
+        ("# escape=`\nFROM a:1\nRUN dir `\n  c:\\\nUSER u", ["a:1"], "u"),
+        ("FROM a:1\nRUN <<EOF\nUSER root\nEOF\nUSER u", ["a:1"], "u"),
+        ("FROM a:1\nRUN <<-'EOF'\n\tUSER root\n\tEOF\nUSER u", ["a:1"], "u"),
+        ("FROM a:1\nCMD echo USER root\nUSER u", ["a:1"], "u"),
+        ("FROM a:1\n# USER u\n", ["a:1"], ""),
+        ("FROM a:1 AS one\nUSER u\nFROM c:2 AS two\nUSER v\nFROM one", ["a:1", "c:2"], "u"),
+    ],
+)
+def test_bases_and_user_are_those_that_the_engine_would_take(text, bases, user):
+    found = dockerfile.stages(text)
+    assert [stage.base for stage in dockerfile.bases(found)] == bases
+    assert dockerfile.user_of(found) == user
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "it has no FROM"),
+        ("RUN x\nFROM a", "line 1: RUN comes before FROM"),
+        ("FROM a b", "line 1: FROM 'a b' is not"),
+        ("FROM", "line 1: 'FROM' says nothing"),
+        ("FROM a\nRUN x \\", "line 2: its last line is continued"),
+        ("FROM a\nRUN <<EOF\nx", "line 2: no line EOF ends it"),
+        ("{}", "says nothing"),
+    ],
+)
+def test_a_dockerfile_that_the_engine_refuses_is_refused_with_its_line(text, complaint):
+    with pytest.raises(BadDockerfile, match=complaint.replace("(", r"\(")):
+        dockerfile.stages(text)
+
+
+@pytest.mark.parametrize(
+    ("base", "pinned"),
+    [
+        ("python@sha256:" + "a" * 64, True),
+        ("python:3.12@sha256:" + "a" * 64, True),
+        ("python@sha256:abc", False),
+        ("python:3.12.7-slim", True),
+        ("nvidia/cuda:12.4.1-runtime-ubuntu22.04", True),
+        ("ubuntu:noble-20251013", True),
+        ("ubuntu:24.04", False),
+        ("python:3.12", False),
+        ("python:latest", False),
+        ("python", False),
+        ("host:5000/python", False),
+        ("1.2.3.4:5000/python", False),
+        ("1.2.3.4:5000/python:1.2.3", True),
+    ],
+)
+def test_a_base_is_pinned_by_digest_full_version_or_date(base, pinned):
+    assert dockerfile.is_pinned(base) is pinned
+
+
+@pytest.mark.parametrize(
+    ("user", "root"),
+    [
+        ("root", True),
+        ("0", True),
+        ("0:1000", True),
+        ("00", True),
+        ('"root"', True),
+        ("1000", False),
+        ("1000:0", False),
+        ("rooter", False),
+    ],
+)
+def test_root_is_root_by_any_name(user, root):
+    assert dockerfile.is_root(user) is root
+
+
+# Scripts as people write them
+
+
+def timing(tmp_path, text):
+    (tmp_path / "time_it.py").write_text(text, encoding="utf-8")
+    return {finding.id: finding.state == "met" for finding in script.check(tmp_path)}
+
+
+def test_the_timers_of_torch_and_triton_do_it_all(tmp_path):
+    text = "from torch.utils.benchmark import Timer\nt = Timer('f()').blocked_autorange()\n"
+    assert timing(tmp_path, text) == {"warm-up": True, "synchronise": True, "clock": True}
+    text = "import triton\nms = triton.testing.do_bench(lambda: f())\n"
+    assert timing(tmp_path, text) == {"warm-up": True, "synchronise": True, "clock": True}
+
+
+def test_cuda_events_in_a_loop_are_a_clock(tmp_path):
+    text = (
+        "import torch\nwarm_up()\nfor a, b in pairs:\n    a.record(); f(); b.record()\n"
+        "torch.cuda.synchronize()\ntimes = [a.elapsed_time(b) for a, b in pairs]\n"
+    )
+    assert timing(tmp_path, text) == {"warm-up": True, "synchronise": True, "clock": True}
+
+
+def test_words_in_comments_and_texts_count_for_nothing(tmp_path):
+    text = (
+        "import time\n# warm_up(); torch.cuda.synchronize()\n"
+        "'''for i in range(9): time.perf_counter()'''\nstart = time.perf_counter()\n"
+    )
+    assert timing(tmp_path, text) == {"warm-up": False, "synchronise": False, "clock": False}
+
+
+def test_tests_and_environments_are_not_the_script_and_broken_files_do_no_harm(tmp_path):
+    for name in ("tests/x.py", ".venv/x.py", "venv/x.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("import time\ntime.perf_counter()\n")
+    (tmp_path / "two.py").write_text("print 'python 2'\n")
+    (tmp_path / "null.py").write_bytes(b"\0")
+    assert script.scripts(tmp_path) == {}
+    assert {f.found for f in script.check(tmp_path)} == {"no Python file here reads a clock"}
+
+
+# What a container printed
+
+
+def test_what_a_container_prints_is_judged_like_the_kept_result():
+    printed = (GOOD / R).read_text(encoding="utf-8")
+    assert build.judge(printed, "1000").state == "met"
+    assert build.judge(printed, "").found == "the image runs as root"
+    assert build.judge(printed, "root").found == "the image runs as root"
+    assert "not one JSON object" in build.judge("hello\n" + printed, "1000").found
+    assert "printed 'nothing'" in build.judge("", "1000").found
+    outside = json.loads(printed) | {"container": {"root_filesystem": "ext4", "uid": 5}}
+    assert "ext4" in build.judge(json.dumps(outside), "1000").found
+
+
+def test_of_a_failed_build_the_line_with_the_error_is_told():
+    said = "#5 RUN x\n\x1b[31mERROR: process did not complete\x1b[0m\n------\nDockerfile:3\n"
+    assert build.last_error(said) == "ERROR: process did not complete"
+    assert build.last_error("") == "it said nothing"
+
+
+def test_the_spread_is_that_of_numpys_percentiles():
+    import numpy
+
+    values = sorted([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
+    for share in (0.2, 0.5, 0.8):
+        expected = numpy.percentile(values, 100 * share)
+        assert result.percentile(values, share) == pytest.approx(expected)
