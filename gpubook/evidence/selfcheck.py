@@ -16,6 +16,8 @@ from gpubook.errors import BookError
 from gpubook.evidence.display import Shown, inline
 
 _OPTIONS = range(2, 6)
+_KEYS = 'data-lm-suppress-shortcuts="true"'
+"""Leaves arrow keys and Enter to what has the focus; JupyterLab would move between cells."""
 
 
 class BadQuestions(BookError):
@@ -114,13 +116,11 @@ def show(questions: tuple[Question, ...], name: str) -> Shown:
         for option, letter in zip(question.options, "abcde", strict=False):
             plain.append(f"   {letter}) {' '.join(option.text.split())}")
             plain.append(f"      {_verdict(option)} {' '.join(option.feedback.split())}")
-    # A dialog's form sends nothing anywhere; the other attribute keeps JupyterLab's shortcuts
-    # (arrow keys, Enter) away while a question has the focus.
+    # A dialog's form sends nothing anywhere.
     markup = (
         f"<style>{style}</style>"
-        '<form class="gb-check" method="dialog" autocomplete="off" aria-label="Check yourself" '
-        f'data-lm-suppress-shortcuts="true">{"".join(blocks)}'
-        '<button type="reset">Clear my answers</button></form>'
+        '<form class="gb-check" method="dialog" autocomplete="off" aria-label="Check yourself">'
+        f'{"".join(blocks)}<button type="reset" {_KEYS}>Clear my answers</button></form>'
     )
     return Shown(markup, "\n".join(plain))
 
@@ -132,7 +132,7 @@ def _verdict(option: Option) -> str:
 def _option(option: Option, group: str, letter: str) -> str:
     kind = "right" if option.right else "wrong"
     return (
-        f'<div class="gb-option"><input type="radio" name="{group}" id="{group}-{letter}">'
+        f'<div class="gb-option"><input type="radio" name="{group}" id="{group}-{letter}" {_KEYS}>'
         f'<label for="{group}-{letter}">{inline(option.text)}</label>'
         f'<div role="status"><p class="gb-said gb-said-{kind}"><strong>{_verdict(option)}</strong> '
         f"{inline(option.feedback)}</p></div></div>"

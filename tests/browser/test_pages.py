@@ -69,12 +69,12 @@ AXE = {
 }
 
 
-def violations(page, options: dict) -> list[str]:
-    """What axe finds against WCAG 2.1, levels A and AA."""
+def violations(page, options: dict, *, within: str | None = None) -> list[str]:
+    """What axe finds against WCAG 2.1, levels A and AA; ``within`` is a selector."""
     from axe_playwright_python.sync_playwright import Axe
 
     options = options | {"resultTypes": ["violations"], "preload": False}
-    found = Axe().run(page, options=options).response["violations"]
+    found = Axe().run(page, context=within, options=options).response["violations"]
     return [
         f"{v['id']}: {node['html'][:200]} ({node.get('failureSummary', '')[:200]})"
         for v in found
