@@ -233,7 +233,7 @@ def test_for_people_each_missing_item_is_one_line_with_what_why_and_how(folder):
         (["project", str(GOOD / "Dockerfile")], "is no folder"),
         (["project", str(GOOD), "--build-arg", "BASE"], "'BASE' is not NAME=VALUE"),
         (["project", str(GOOD), "--build-arg", "=x"], "'=x' is not NAME=VALUE"),
-        (["project", str(GOOD), "--require", "nonsense"], "unknown capability dokcer"),
+        (["project", str(GOOD), "--require", "nonsense"], "unknown capability nonsense"),
     ],
 )
 def test_misuse_is_one_line_and_exit_code_2(arguments, complaint):
