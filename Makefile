@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf test lint format lab image up down hub clean distclean
+.PHONY: help setup book pdf test lint format lab image up down hub bundle clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,9 +27,9 @@ lint: setup ## code, notebooks and text
 	@$(BIN)/ruff format --check .
 	@$(BIN)/codespell README.md CONTRIBUTING.md book examples gpubook notebooks tests tools
 	@$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
-	@$(BIN)/shellcheck .ci/run docker/build docker/entrypoint docker/fill-wheelhouse \
-		docker/make-base docker/pip-here docker/start docker/up docker/jupyterhub/start \
-		examples/slurm/*.sbatch
+	@$(BIN)/shellcheck .ci/run docker/build docker/choose-base docker/entrypoint \
+		docker/fill-wheelhouse docker/make-base docker/pip-here docker/start docker/up \
+		docker/jupyterhub/start tools/bundle/start tools/bundle/verify examples/slurm/*.sbatch
 	@$(BIN)/hadolint docker/Dockerfile
 
 format: setup ## format the code and strip the notebooks' outputs
@@ -51,6 +51,9 @@ down: ## stop it; the mounted folder stays
 
 hub: ## a JupyterHub that gives each learner a container: HUB_LEARNERS="ada grace" make hub
 	@docker/jupyterhub/start
+
+bundle: book ## one archive that starts a class on a machine without a network
+	@eval "$$(.ci/engine find 2>/dev/null)"; $(BIN)/python tools/make_bundle.py $(BUNDLE)
 
 clean: ## remove what was built (executed notebooks, results, pages)
 	@rm -rf _build .pytest_cache .ruff_cache .hypothesis

@@ -14,7 +14,12 @@ DOCKER = ROOT / "docker"
 SHELL = [
     path
     for path in sorted(
-        [*DOCKER.iterdir(), *(DOCKER / "jupyterhub").iterdir(), *(ROOT / ".ci").iterdir()]
+        [
+            *DOCKER.iterdir(),
+            *(DOCKER / "jupyterhub").iterdir(),
+            *(ROOT / "tools" / "bundle").iterdir(),
+            *(ROOT / ".ci").iterdir(),
+        ]
     )
     if path.is_file() and path.open("rb").readline().endswith(b"bash\n")
 ]
