@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import itertools
 import json
 import math
 import re
@@ -65,7 +67,9 @@ def test_01_the_walk_upwards_meets_the_shim_and_no_daemon(docker_page):
     assert path[:2] == ["workload", "shim"]
     assert "dockerd" not in path
     links = {r["role"]: r for r in docker_page.evidence("process-chain").data["links"]}
-    assert links["workload"]["ppid"] == links["shim"]["pid"]
+    for child, parent in itertools.pairwise(path):
+        assert links[child]["ppid"] == links[parent]["pid"]
+    assert links[path[-1]]["ppid"] not in [row["pid"] for row in links.values()], "it goes on"
 
 
 def test_01_the_time_of_runc_is_what_a_look_every_tenth_of_a_millisecond_adds_up_to(docker_page):
@@ -86,7 +90,7 @@ def test_01_namespaces_are_shared_where_the_numbers_agree(docker_page):
     answer = docker_page.solution(3)
     assert answer["shared"] == [r["kind"] for r in rows if r["ours"] == r["theirs"]]
     assert {"pid", "mnt", "net", "ipc", "uts"} <= set(answer["own"])
-    assert set(answer["own"]).isdisjoint(answer["shared"])
+    assert answer["own"] == [r["kind"] for r in rows if r["ours"] != r["theirs"]]
 
 
 def test_01_with_init_process_1_is_dockers_init_and_the_program_comes_after(docker_page):
@@ -175,6 +179,7 @@ def test_03_proc_shows_one_driver_to_all_containers_of_a_host(inside_page):
         (row,) = [r for c, r in told.items() if c.startswith(evidence.data["command"])]
         seen = evidence.data["observation"]
         assert row["driver"] == seen["driver_version"]
+        assert row["modify"] == seen["driver_params"].get("ModifyDeviceFiles")
         if evidence.record["provenance"]["machine"]["gpus"]:
             assert row["driver"], "the control sees it, too"
             assert row["modify"] == ("1" if name == "container-plain" else "0")
@@ -201,8 +206,19 @@ def test_03_what_moved_has_one_name_and_two_folders(inside_page):
 def test_03_a_misspelt_library_is_unknown_and_no_longer_injected(inside_page):
     answer = inside_page.solution(3)
     assert answer["odd"] == answer["line"].replace("libnvidia-ml", "libnvidia-mll")
+    before = inside_page.evidence("container-device").data["observation"]
+    mounts = [
+        m | {"target": answer["odd"]} if m["target"] == answer["line"] else m
+        for m in before["mounts"]
+    ]
+    kept, changed = (
+        injection.classify(injection.from_json(seen))
+        for seen in (before, before | {"mounts": mounts})
+    )
+    assert answer["unknown"] == [item.target for item in injection.unknown(changed)]
     assert answer["odd"] in answer["unknown"]
-    assert answer["lost"] >= 1
+    injected = [len(injection.injected(items)) for items in (kept, changed)]
+    assert answer["lost"] == injected[0] - injected[1] >= 1
 
 
 def test_03_the_second_lamp_may_be_written_and_shares_the_manual(inside_page):
@@ -216,6 +232,7 @@ def test_03_a_hook_for_lunch_is_refused_with_the_stages_that_exist(inside_page):
     refused = inside_page.solution(5)["refused"]
     assert "'beforeLunch'" in refused
     assert "createContainer" in refused
+    assert refused.endswith("poststop")
 
 
 # 04
@@ -229,6 +246,7 @@ def product_page(results):
 def test_04_the_cuda_cores_of_2023_were_more_than_twelve_times_as_fast(product_page):
     answer = product_page.solution(1)
     assert answer["work"] == 2.5**3
+    assert answer["seconds"] == pytest.approx(4.067363500595093 / 3.213898181915283)
     assert answer["faster"] == pytest.approx(7.6831 / 0.62230, rel=1e-4)  # the two rates
 
 
@@ -239,6 +257,13 @@ def test_04_a_faster_unit_helps_fewer_sizes(product_page):
     assert 16 in answer["other"], "the smallest product is all call"
     assert answer["arithmetic"][-1] == sweep[-1]["n"]
     assert set(answer["with_ten_times"]) < set(answer["arithmetic"])
+    measured = product_page.evidence("roofline-cpu").data
+    call = min(row["best_seconds"] for row in sweep)
+    best = max(2 * row["n"] ** 3 / row["best_seconds"] for row in sweep)
+    for times, told in ((1, answer["arithmetic"]), (10, answer["with_ten_times"])):
+        computing = {row["n"]: 2 * row["n"] ** 3 / (times * best) for row in sweep}
+        moving = {n: 12 * n * n / measured["copy"]["bytes_per_second"] for n in computing}
+        assert told == [n for n, took in computing.items() if took > max(call, moving[n])]
 
 
 def test_04_a_speed_up_is_a_ratio_of_times_and_shared_by_the_threads(product_page):
@@ -252,9 +277,10 @@ def test_04_a_speed_up_is_a_ratio_of_times_and_shared_by_the_threads(product_pag
 
 def test_04_only_tensor_cores_reach_the_claimed_rate(product_page):
     answer = product_page.solution(4)
-    assert answer["peak"] < 300
+    # 132 multiprocessors, 128 FP32 lanes each, a multiply-add a clock, at 1.98 GHz
+    assert answer["peak"] == pytest.approx(132 * 128 * 2 * 1.98e9 / 1e12, rel=0.01)
     assert {kinds.KINDS[name].unit for name in answer["able"]} == {kinds.TENSOR_CORES}
-    assert "tf32" in answer["able"]
+    assert set(answer["able"]) == {"tf32", "fp16", "bf16", "fp8"}
 
 
 def test_04_a_single_wrong_entry_stands_out_in_fp32_and_drowns_in_bf16(product_page):
@@ -290,9 +316,13 @@ def test_05_copies_leak_from_a_random_split_and_not_from_ours(training_page):
     answer = training_page.solution(2)
     counted = training_page.evidence("data").data
     assert answer["honest"] == 0
-    assert 0.02 < answer["leaked"] / answer["messages"] < 0.3
-    # Every exact copy that leaks is one of the copies that were counted.
-    assert answer["messages"] == pytest.approx(0.2 * counted["messages"], rel=0.02)
+    everything = data.load()
+    assert len(everything) == counted["messages"]
+    parts = data.split(everything, seed=2023)
+    trained_on = collections.Counter(map(data.fingerprint, parts.train.texts))
+    asked = collections.Counter(map(data.fingerprint, parts.test.texts))
+    assert answer["messages"] == asked.total()
+    assert answer["leaked"] == sum(n for text, n in asked.items() if trained_on[text]) > 0
 
 
 def test_05_with_messages_of_one_length_only_the_fixed_padding_is_left(training_page):
@@ -315,6 +345,12 @@ def test_05_a_careful_threshold_costs_recall(training_page):
     test = trained["test_predictions"]
     called = [int(p >= answer["threshold"]) for p in test["probabilities"]]
     assert answer["recall"] == pytest.approx(reference.recall_score(test["labels"], called))
+    assert answer["precision"] == pytest.approx(reference.precision_score(test["labels"], called))
+    low, high = answer["precision_interval"]
+    z, n, p = 1.959963984540054, sum(called), answer["precision"]  # Wilson's interval, 95 %
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    assert (low, high) == pytest.approx((middle - half, middle + half), abs=1e-6)
     if answer["threshold"] >= trained["test_at_threshold"]["threshold"]:
         assert answer["recall"] <= trained["test_at_threshold"]["recall"]
 
