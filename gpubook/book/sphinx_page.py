@@ -52,11 +52,14 @@ def _lean(context: dict, body: str) -> None:
     def used(asset: Any) -> bool:
         return all(re.search(sign, body) for part, sign in _USED.items() if part in _name(asset))
 
-    scripts = [js for js in context["script_files"] if used(js)]
-    for script in scripts:
-        if _name(script) and not any(part in _name(script) for part in _AT_ONCE):
-            script.attributes["defer"] = "defer"
-    context["script_files"] = scripts
+    def waiting(script: Any) -> Any:
+        if not _name(script) or any(part in _name(script) for part in _AT_ONCE):
+            return script
+        # All pages share these objects, and search.html must not wait: so a new one.
+        given = script.attributes | {"defer": "defer"}
+        return type(script)(script.filename, priority=script.priority, **given)
+
+    context["script_files"] = [waiting(js) for js in context["script_files"] if used(js)]
     context["css_files"] = [css for css in context["css_files"] if used(css)]
 
 

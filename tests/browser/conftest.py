@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import functools
 import http.server
-import shutil
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from gpubook.book.pdf import browser_path, chapters
+from gpubook.errors import BookError
+from tests.browser import survey
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [document for _, documents in chapters(ROOT) for document in documents]
+NOTEBOOKS = [name for name in DOCUMENTS if name.startswith("notebooks/")]
 
 # Chromium's own calls home are off, and no name but the local address can be looked up.
 FLAGS = [
@@ -25,16 +33,37 @@ FLAGS = [
 
 
 @pytest.fixture(scope="session")
-def chromium():
-    """Debian's Chromium, started once; skips where there is none."""
-    executable = shutil.which("chromium") or shutil.which("chromium-browser")
-    if executable is None:
-        pytest.skip("no Chromium: apt-get install chromium")
+def launch(built_book):
+    """A function that starts Chromium through a playwright; skips where there is none.
+
+    The book is there by then: rendering it and looking for a browser may start processes, which
+    threads of the survey must not share.
+    """
     api = pytest.importorskip("playwright.sync_api")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        try:
+            executable = browser_path(playwright)
+        except BookError as error:
+            pytest.skip(str(error))
+    return lambda playwright: playwright.chromium.launch(executable_path=executable, args=FLAGS)
+
+
+@pytest.fixture(scope="session")
+def chromium(launch):
+    """Chromium, started once."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def seen(launch, site, built_book) -> dict[str, survey.Seen]:
+    """Every page of the book in every look."""
+    pictures = built_book.parent / "screenshots"
+    return survey.survey(launch, site, DOCUMENTS, built_book, pictures)
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -122,3 +151,20 @@ def disk_tab(window, built_book) -> Iterator[Tab]:
     page = _page(window)
     yield Tab(page, built_book.as_uri())
     page.close()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what the pages weigh and how soon they can be used; nothing is judged by seconds."""
+    kept = ROOT / "_build" / "screenshots" / "measures.json"
+    if not kept.is_file() or terminalreporter.config.option.collectonly:
+        return
+    measures = json.loads(kept.read_text(encoding="utf-8"))
+    heaviest = max(measures, key=lambda d: measures[d]["bytes"])
+    wide = {d: m[str(survey.WIDTHS[0])] for d, m in measures.items() if str(survey.WIDTHS[0]) in m}
+    slowest = max(wide, key=lambda d: wide[d]["interactive_s"])
+    terminalreporter.section("what the pages weigh")
+    terminalreporter.write_line(
+        f"heaviest without figures: {heaviest}, {measures[heaviest]['bytes'] / 1000:.0f} kB; "
+        f"last to be interactive: {slowest}, {wide[slowest]['interactive_s']:.2f} s; "
+        f"largest shift: {max(m['shift'] for m in wide.values()):.3f}"
+    )

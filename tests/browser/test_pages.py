@@ -2,106 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.browser.conftest import DOCUMENTS, NOTEBOOKS
+from tests.browser.survey import THEMES, WHOLE, WIDTHS, weigh
+
 pytestmark = pytest.mark.browser
 
 
-def _documents() -> list[str]:
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    chapters = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
-    return [toc["root"], *chapters]
-
-
-DOCUMENTS = _documents()
-NOTEBOOKS = [name for name in DOCUMENTS if name.startswith("notebooks/")]
-
-WHOLE = """() => {
-  const wrong = [];
-  for (const image of document.images) {
-    if (!image.complete || !image.naturalWidth) wrong.push("image " + image.src);
-  }
-  for (const maths of document.querySelectorAll(".math")) {
-    if (!maths.querySelector("mjx-container")) wrong.push("formula " + maths.textContent);
-  }
-  for (const error of document.querySelectorAll("mjx-merror")) {
-    wrong.push("formula error " + error.textContent);
-  }
-  for (const font of document.fonts) {
-    if (font.status === "error") wrong.push("font " + font.family);
-  }
-  for (const drawing of document.querySelectorAll(".gb-drawing svg, .gb-figure svg")) {
-    if (drawing.getBoundingClientRect().height < 20) wrong.push("flat drawing");
-    if (!drawing.getAttribute("aria-label")) wrong.push("drawing without a text");
-  }
-  return wrong;
-}"""
-
-WIDER = """() => {
-  const room = document.documentElement.clientWidth;
-  if (document.documentElement.scrollWidth <= room) return [];
-  const wide = [...document.querySelectorAll("main *")]
-    .filter(e => e.getBoundingClientRect().right > room + 1)
-    .slice(0, 5)
-    .map(e => e.tagName + "." + e.className + " to " + e.getBoundingClientRect().right);
-  return ["page of " + document.documentElement.scrollWidth + " pixels", ...wide];
-}"""
-
-
-# Inline code that reaches beyond the screen and is in no box that scrolls.
-CUT = """() => [...document.querySelectorAll("article code")]
-  .filter(e => !e.closest("pre, .pst-scrollable-table-container, .gb-table, .gb-terminal"))
-  .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth)
-  .map(e => e.textContent)"""
-
-
-# A theme changes only colours, a width only the layout: each rule is judged where it can differ.
-COLOURS = ("color-contrast", "link-in-text-block")
-WCAG = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
-AXE = {
-    (1440, "light"): {"runOnly": WCAG},
-    (1440, "dark"): {"runOnly": {"type": "rule", "values": COLOURS}},
-    (360, "light"): {"runOnly": WCAG, "rules": {rule: {"enabled": False} for rule in COLOURS}},
-}
-
-
-def violations(page, options: dict, *, within: str | None = None) -> list[str]:
-    """What axe finds against WCAG 2.1, levels A and AA; ``within`` is a selector."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    options = options | {"resultTypes": ["violations"], "preload": False}
-    found = Axe().run(page, context=within, options=options).response["violations"]
-    return [
-        f"{v['id']}: {node['html'][:200]} ({node.get('failureSummary', '')[:200]})"
-        for v in found
-        for node in v["nodes"]
-    ]
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_page_is_whole_and_accessible_in_both_themes_on_wide_and_narrow_screens(seen, document):
+    assert seen[document].problems == []
+    assert seen[document].requests > 5, "the account of requests is not working"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_a_page_is_whole_and_accessible_in_both_themes_on_wide_and_narrow_screens(
-    tab, site, document
-):
-    for width in (1440, 360):
-        tab.page.set_viewport_size({"width": width, "height": 900})
-        tab.open(f"{site}/{document}.html")
-        assert tab.page.evaluate(WHOLE) == []
-        for theme in ("light", "dark"):
-            tab.page.emulate_media(color_scheme=theme)
-            tab.page.wait_for_function(
-                "t => document.documentElement.dataset.theme === t", arg=theme
-            )
-            where = f"{theme}, {width} pixels"
-            assert tab.page.evaluate(WIDER) == [], f"scrolls sideways: {where}"
-            assert tab.page.evaluate(CUT) == [], f"cut at the edge: {where}"
-            if (width, theme) in AXE:
-                assert violations(tab.page, AXE[width, theme]) == [], where
-    assert tab.problems == []
-    assert tab.requests > 5, "the account of requests is not working"
+def test_nothing_moves_while_a_page_loads(seen, document):
+    assert set(seen[document].measures) == set(WIDTHS)
+    for width, measures in seen[document].measures.items():
+        assert measures["shift"] < 0.1, f"{width} pixels"
+
+
+def test_a_picture_of_every_page_in_every_look_is_kept(seen, built_book):
+    pictures = {p.name: p for p in (built_book.parent / "screenshots").glob("*.jpg")}
+    assert len(pictures) == len(DOCUMENTS) * len(WIDTHS) * len(THEMES)
+    assert all(picture.stat().st_size > 5000 for picture in pictures.values())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_page_without_its_figures_is_lighter_than_300_kb(built_book, document):
+    assert weigh(built_book / f"{document}.html") < 300_000
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
