@@ -30,7 +30,7 @@ lint: setup ## code, notebooks and text
 	@$(BIN)/shellcheck .ci/run docker/build docker/choose-base docker/entrypoint \
 		docker/fill-wheelhouse docker/make-base docker/pip-here docker/start docker/up \
 		docker/jupyterhub/start tools/bundle/start tools/bundle/verify examples/slurm/*.sbatch
-	@$(BIN)/hadolint docker/Dockerfile
+	@$(BIN)/hadolint docker/Dockerfile examples/project/Dockerfile
 
 format: setup ## format the code and strip the notebooks' outputs
 	@$(BIN)/ruff check --fix-only --quiet .

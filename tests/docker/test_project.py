@@ -13,7 +13,7 @@ from tests.unit.test_project import edit
 
 pytestmark = pytest.mark.docker
 
-GOOD = ROOT / "tests" / "fixtures" / "project" / "good"
+GOOD = ROOT / "examples" / "project"
 
 
 def verify(folder: Path, base: str) -> tuple[int, dict[str, dict]]:

@@ -14,7 +14,7 @@ from gpubook.project import build, dockerfile, items, result, script
 from gpubook.project.dockerfile import BadDockerfile
 from tests.conftest import ROOT, gpubook
 
-GOOD = ROOT / "tests" / "fixtures" / "project" / "good"
+GOOD = ROOT / "examples" / "project"
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere.sock", "REQUIRE": ""}
 
 
