@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("what", choices=sorted(_BENCHES))
     bench.add_argument("--device", choices=("cpu", "cuda"), help="(cuda where there is a GPU)")
     bench.add_argument("--json", action="store_true", help="the figures as JSON")
+    bench.add_argument("--record", metavar="MACHINE", help="keep the figures in recordings/MACHINE")
 
     doctor = command("doctor", _doctor, "check this machine, or diagnose a log")
     doctor.add_argument(
@@ -220,7 +221,15 @@ _BENCHES: dict[str, Callable[[str | None], dict]] = {
 
 
 def _bench(args: argparse.Namespace) -> int:
+    if args.record:
+        from gpubook.book import record
+
+        record.check_name(args.record)  # before the minutes that a bench takes
     figures = _BENCHES[args.what](args.device)
+    if args.record:
+        from gpubook.evidence.page import find_root
+
+        _to_stderr(f"kept {record.record_bench(find_root(), figures, args.record)}")
     if args.json:
         print(json.dumps(figures, indent=1, allow_nan=False))
     else:

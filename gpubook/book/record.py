@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gpubook.book.execute import load_result
 from gpubook.errors import BookError, UsageError
-from gpubook.evidence.records import checksum, write_recording
+from gpubook.evidence.records import checksum, new_record, write_recording
 
 
 def record(
@@ -19,10 +19,7 @@ def record(
     an evidence was replayed, unless ``only_live`` leaves those out; refuses always when
     a stub driver answered.
     """
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", machine_name):
-        raise UsageError(
-            f"{machine_name!r} is no name for a machine: use small letters, digits and hyphens"
-        )
+    check_name(machine_name)
     live, replayed = [], []
     for name in notebooks:
         for item in load_result(out, name)["evidences"]:
@@ -40,6 +37,38 @@ def record(
             "execute with --require, or use --only-live to leave them out"
         )
     return [write_recording(root, _renamed(entry, machine_name)) for entry in live], replayed
+
+
+BENCHES = {
+    "matmul": ("04-matmul", "bench"),
+    "train": ("05-fine-tune-bert", "bench-train"),
+    "predict": ("06-predict-and-clean-up", "bench-predict"),
+}
+"""Of each benchmark that can be kept: the notebook it belongs to, and its name there."""
+
+
+def record_bench(root: Path, figures: dict, machine_name: str) -> Path:
+    """Keep what a benchmark returned as ``recordings/<machine_name>/<notebook>/<name>.json``."""
+    check_name(machine_name)
+    if figures["bench"] not in BENCHES:
+        raise UsageError(f"the bench {figures['bench']} is of one machine's day and is not kept")
+    notebook, name = BENCHES[figures["bench"]]
+    entry = new_record(
+        notebook,
+        name,
+        {key: value for key, value in figures.items() if key != "provenance"},
+        needs=("gpu",) if figures["device"] == "cuda" else (),
+        provenance=figures["provenance"],
+    )
+    return write_recording(root, _renamed(entry, machine_name))
+
+
+def check_name(machine_name: str) -> None:
+    """Raise UsageError unless ``machine_name`` can name a folder of recordings."""
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", machine_name):
+        raise UsageError(
+            f"{machine_name!r} is no name for a machine: use small letters, digits and hyphens"
+        )
 
 
 def _renamed(entry: dict, machine_name: str) -> dict:

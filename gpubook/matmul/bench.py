@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from pathlib import Path
 
 from gpubook import machine
 from gpubook.errors import BookError
@@ -164,17 +163,3 @@ def judge(result: dict) -> list[dict]:
             }
         )
     return claims
-
-
-def write(root: Path, result: dict, machine_name: str) -> Path:
-    """Keep a run of the bench as ``recordings/<machine_name>/04-matmul/bench.json``."""
-    provenance = result["provenance"]
-    described = provenance["machine"] | {"name": machine_name}
-    record = records.new_record(
-        "04-matmul",
-        "bench",
-        {key: value for key, value in result.items() if key != "provenance"},
-        needs=("gpu",) if result["device"] == "cuda" else (),
-        provenance=provenance | {"machine": described},
-    )
-    return records.write_recording(root, record)

@@ -121,7 +121,10 @@ def profile(run: Callable[[], object]) -> dict[str, float]:
     from torch.profiler import profile as profiler
 
     torch.cuda.synchronize()
-    with profiler(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+    with profiler(
+        activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA],
+        acc_events=True,  # one cycle only; without this a warning says that others are lost
+    ) as seen:
         run()
         torch.cuda.synchronize()
     return {

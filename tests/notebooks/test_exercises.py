@@ -293,6 +293,32 @@ def test_04_a_single_wrong_entry_stands_out_in_fp32_and_drowns_in_bf16(product_p
     assert math.isfinite(answer["error"])
 
 
+def test_04_fp16_loses_where_it_is_converted_where_the_call_rules_and_where_it_overflows(
+    product_page,
+):
+    answer = product_page.solution(6)
+    rows = product_page.evidence("products-cpu").data["rows"]
+    seconds = {row["kind"]: row["seconds"] for row in rows}
+    slower = {kind for kind in seconds if seconds[kind] > seconds["fp32"]}
+    assert set(answer["slower"]) == slower
+    for kind in slower:
+        assert answer["slower"][kind] == pytest.approx(seconds[kind] / seconds["fp32"])
+    sweep = product_page.evidence("roofline-gpu").data["sweep"]
+    assert answer["waiting"] == [row["n"] for row in sweep][: len(answer["waiting"])]
+    assert 16 in answer["waiting"]
+    assert sweep[-1]["n"] not in answer["waiting"]
+    assert 70_000 > 65_504
+    assert answer["sum"] == "inf"
+
+
+def test_04_a_larger_product_keeps_its_rate_and_needs_what_three_matrices_need(product_page):
+    answer = product_page.solution(7)
+    rows = product_page.evidence("exercise-sizes").data
+    assert rows[2]["n"] == 2 * rows[1]["n"] == 4 * rows[0]["n"]
+    assert answer["change"] == pytest.approx(rows[2]["tflops"] / rows[0]["tflops"])
+    assert answer["gib"] == pytest.approx(7.5e9 / 2**30)
+
+
 # 05
 
 

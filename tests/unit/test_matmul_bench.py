@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gpubook import machine
-from gpubook.errors import BookError
+from gpubook.book import record
+from gpubook.errors import BookError, UsageError
 from gpubook.evidence import load_recording
 from gpubook.matmul import bench, products, unit
 from gpubook.matmul.kinds import KINDS
@@ -82,11 +83,13 @@ def test_the_cpu_bench_times_each_format_beside_the_reference_in_turn():
 
 def test_a_run_is_kept_as_a_recording_with_its_provenance(tmp_path):
     told = bench.bench("cpu", 64, seconds=0.01)
-    path = bench.write(tmp_path, told, "some-cpu")
+    path = record.record_bench(tmp_path, told, "some-cpu")
     assert path == tmp_path / "recordings" / "some-cpu" / "04-matmul" / "bench.json"
-    record = load_recording(path)
-    assert record["data"]["rows"] == told["rows"]
-    assert record["provenance"]["machine"]["name"] == "some-cpu"
+    kept = load_recording(path)
+    assert kept["data"]["rows"] == told["rows"]
+    assert kept["provenance"]["machine"]["name"] == "some-cpu"
+    with pytest.raises(UsageError, match="is no name for a machine"):
+        record.record_bench(tmp_path, told, "../elsewhere")
 
 
 def test_every_recorded_bench_holds_all_its_claims():
