@@ -9,6 +9,7 @@ Each way of training runs in a process of its own, so none finds a GPU warmed up
 from __future__ import annotations
 
 import multiprocessing
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -17,8 +18,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from gpubook.errors import UsageError
 from gpubook.evidence import records
-from gpubook.spam import assets, data
+from gpubook.spam import assets, data, scaling
 from gpubook.spam import train as training
 from gpubook.spam.model import Backend, choose_backend, load_model, load_tokenizer
 from gpubook.spam.predict import Classifier
@@ -35,6 +37,7 @@ MUST = {
     "cuda": {"steady": 20.0, "steady_over_tuned": 6.0, "whole": 10.0},
     "cpu": {"steady": 10.0, "f1_mean": 0.97, "seconds": 150.0},
 }
+WEAK_ON_TWO = 1.8
 PREDICT_SECONDS = {"cpu": 20.0, "cuda": 1.0}
 
 
@@ -49,8 +52,13 @@ def train(
     ``speed`` holds the ways, each with ``messages_per_second`` of steady training and
     ``seconds`` of the whole: reading data, loading, all epochs, saving; ours also validates
     after each epoch and tests. ``ratios`` compare them. ``quality`` holds one whole training a
-    seed, with its scores; the seed draws the split, too.
+    seed, with its scores; the seed draws the split, too. ``scaling``, where this machine has
+    several GPUs, is :func:`gpubook.spam.scaling.measure` on 1, 2, 4, … of them.
+
+    Raises UsageError under torchrun: the bench starts its processes itself.
     """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise UsageError("the bench starts torchrun itself: run it as one process, without")
     backend = choose_backend(device or "auto")
     kind = "cuda" if backend.on_gpu else "cpu"
     with tempfile.TemporaryDirectory(prefix="gpubook-bench-") as scratch:
@@ -67,6 +75,8 @@ def train(
             run = _alone(_ours, str(assets.model_path()), scratch, backend, seed)
             quality.append(run)
             progress(f"seed {seed}: {run['seconds']:.1f} s, F1 {run['f1']:.4f}")
+        gpus = _gpus() if backend.on_gpu else 0
+        scaled = _scaling(backend, source, gpus, progress) if gpus > 1 else None
     ways.setdefault("ours", max(quality, key=lambda run: run["messages_per_second"]))
     result = {
         "bench": "train",
@@ -79,8 +89,21 @@ def train(
         "ratios": _ratios(ways, whole=backend.on_gpu),
         "quality": quality,
         "f1_mean": sum(run["f1"] for run in quality) / len(quality) if quality else None,
+        "scaling": scaled,
     }
     return result | {"must": judge(result), "provenance": records.here()}
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _scaling(backend: Backend, source, gpus: int, progress: Callable[[str], None]) -> dict:
+    progress(f"1 to {gpus} GPUs …")
+    job = scaling.job_for(backend, source, batch_size=BATCH_SIZE["cuda"], most=gpus)
+    return scaling.measure(job, [n for n in (1, 2, 4, 8, 16) if n <= gpus])
 
 
 def _ratios(ways: dict[str, dict], *, whole: bool) -> dict[str, float]:
@@ -108,6 +131,9 @@ def judge(result: dict) -> list[dict]:
         claims.append(_claim("mean spam F1 at least", result["f1_mean"], limits["f1_mean"]))
         slowest = max(run["seconds"] for run in result["quality"])
         claims.append(_claim("seconds at most", slowest, limits["seconds"], most=True))
+    for row in (result["scaling"] or {}).get("weak", ()):
+        if row["processes"] == 2 and row["batch_size"] == 2 * BATCH_SIZE["cuda"]:
+            claims.append(_claim("weak scaling on 2 GPUs at least", row["speed_up"], WEAK_ON_TWO))
     return claims
 
 

@@ -1,0 +1,222 @@
+"""What more GPUs buy: the same training on 1, 2, … processes of one host, started by torchrun.
+
+*Strong scaling* keeps the batch of a step and divides it; *weak scaling* gives each process as
+much as one had. Gradients are exchanged once a step, and that costs the same for a small batch as
+for a large one, so there is a batch below which a second GPU loses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from gpubook.errors import BookError
+from gpubook.spam import batches, data, steps, train
+from gpubook.spam.distributed import World, join_world
+from gpubook.spam.model import Backend, choose_backend, load_model, load_tokenizer
+
+ROUNDS = 3
+"""Times that the batches are gone through; the last is timed (the others set graphs up)."""
+
+
+class ScalingError(BookError):
+    """The processes could not be started, or one of them failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What each number of processes does: speeds at batch sizes, and one whole training."""
+
+    source: str  # the model to start from
+    data: str  # the collection's file
+    device: str  # "cpu" or "cuda"
+    precision: str
+    batch_sizes: tuple[int, ...]  # messages a step, of all processes together
+    epochs: int
+    timed: int = 12  # batches of each size
+    messages: int = 0  # of the collection; 0 takes all
+
+
+def measure(job: Job, processes: Sequence[int]) -> dict:
+    """Run ``job`` on each number of ``processes``, one of which must be 1, and compare.
+
+    ``rows`` has one entry a number of processes: ``speeds`` maps batch sizes to messages/s and
+    the share of a step in which GPUs exchange gradients, ``test`` holds the training's scores.
+    ``strong`` and ``weak`` hold speed-up and efficiency (1 is perfect) for each size that both
+    sides measured; ``wins_from`` is the smallest batch that two or more processes do faster.
+    Raises ScalingError in one line when a process fails.
+    """
+    rows = {n: _start(job, n) for n in processes}
+    alone = rows[1]["speeds"]
+    compared: dict[str, list[dict]] = {"strong": [], "weak": []}
+    for n, row in rows.items():
+        for size, told in row["speeds"].items():
+            speed = told["messages_per_second"]
+            same, share = alone.get(size), alone.get(str(int(size) // n))
+            if n > 1 and same:
+                compared["strong"].append(_gain(n, size, speed, same))
+            if n > 1 and share and int(size) % n == 0:
+                compared["weak"].append(_gain(n, size, speed, share))
+    winners = [row["batch_size"] for row in compared["strong"] if row["speed_up"] > 1]
+    return {
+        "job": {k: v for k, v in asdict(job).items() if k not in ("source", "data")},
+        "rows": [row | {"processes": n} for n, row in rows.items()],
+        **compared,
+        "wins_from": min(winners, default=None),
+    }
+
+
+def _gain(n: int, size: str, speed: float, reference: dict) -> dict:
+    speed_up = speed / reference["messages_per_second"]
+    return {
+        "processes": n,
+        "batch_size": int(size),
+        "speed_up": speed_up,
+        "efficiency": speed_up / n,
+    }
+
+
+def _start(job: Job, n: int) -> dict:
+    with tempfile.TemporaryDirectory(prefix="gpubook-scaling-") as scratch:
+        task, answer = Path(scratch) / "job.json", Path(scratch) / "answer.json"
+        task.write_text(json.dumps(asdict(job)), encoding="utf-8")
+        threads = max(1, len(os.sched_getaffinity(0)) // n)
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command += [f"--nproc-per-node={n}", "-m", "gpubook.spam.scaling", str(task), str(answer)]
+        done = subprocess.run(
+            command,
+            env={"OMP_NUM_THREADS": str(threads)} | os.environ,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode or not answer.is_file():
+            lines = [line for line in done.stderr.splitlines() if "Error" in line]
+            reason = lines[0].strip() if lines else f"exit code {done.returncode}"
+            raise ScalingError(f"the training on {n} processes failed: {reason}")
+        return json.loads(answer.read_text(encoding="utf-8"))
+
+
+def _work(job: Job, answer: Path) -> None:
+    """What each process of torchrun runs; the first writes the answer."""
+    world = join_world()
+    backend = choose_backend(job.device, job.precision)
+    messages = data.load(job.data, expected=None)
+    if job.messages:
+        messages = messages.take(range(job.messages))
+    unique = messages.take(data.distinct(messages))
+    split = data.split(unique, families=data.families(unique), seed=0)
+    speeds = {str(size): _speed(job, split, size, backend, world) for size in job.batch_sizes}
+    recipe = train.Recipe(epochs=job.epochs, batch_size=job.batch_sizes[0], seed=0)
+    with tempfile.TemporaryDirectory(prefix="gpubook-scaling-") as folder:
+        trained = train.train(
+            split,
+            Path(folder) / "model",
+            model=job.source,
+            recipe=recipe,
+            backend=backend,
+            world=world,
+            log=lambda _line: None,
+        )
+    if world.first:
+        keys = ("f1", "f1_interval", "accuracy", "pr_auc")
+        test = {key: trained.metrics["test_at_threshold"][key] for key in keys}
+        told = {"speeds": speeds, "test": test, "training": trained.history, "threads": _threads()}
+        scratch = answer.with_suffix(".new")
+        scratch.write_text(json.dumps(told), encoding="utf-8")
+        scratch.replace(answer)
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _speed(job: Job, split: data.Split, size: int, backend: Backend, world: World) -> dict:
+    """Steady messages/s with steps of ``size`` messages, and the share of communication."""
+    import torch
+
+    torch.manual_seed(0)
+    tokenizer = load_tokenizer(job.source)
+    encoded = batches.encode(tokenizer, split.train.texts)
+    messages = steps.Encoded(encoded, split.train.labels, pad=tokenizer.pad_token_id or 0)
+    plan = [batch for batch in batches.plan(messages.lengths, size, seed=0) if len(batch) == size]
+    plan = plan[: job.timed] * ROUNDS
+    if not plan:
+        raise ScalingError(f"{len(messages)} messages do not fill a batch of {size}")
+    network = load_model(job.source, attn_implementation="sdpa").to(backend.device).train()
+    settings = steps.Settings(batch_size=size, weight_decay=0.01, rates=[1e-5] * len(plan))
+    kind = steps.Graphed if backend.on_gpu else steps.Eager
+    stepper = kind(network, messages, settings, backend, world)
+    stepper.begin_epoch(plan, 0)
+    once = len(plan) // ROUNDS
+    for number in range((ROUNDS - 1) * once):
+        stepper.step(number)
+    stepper.collect()
+    world.wait()
+    stepper.idle()
+
+    def timed() -> float:
+        begin = time.perf_counter()
+        for number in range((ROUNDS - 1) * once, len(plan)):
+            stepper.step(number)
+        stepper.collect()
+        return time.perf_counter() - begin
+
+    seconds = timed()
+    share = _share_of_nccl(timed) if backend.on_gpu else None  # gloo's work is not in a profile
+    return {
+        "messages_per_second": once * size / seconds,
+        "communication_share": share,
+        "steps": once,
+    }
+
+
+def _share_of_nccl(run: Callable[[], float]) -> float:
+    """Share of ``run``'s seconds in which a kernel of NCCL ran, from a profile."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as seen:
+        seconds = run()
+    spent = {event.key: event.self_device_time_total / 1e6 for event in seen.key_averages()}
+    return nccl_seconds(spent) / seconds
+
+
+def nccl_seconds(kernels: Mapping[str, float]) -> float:
+    """Of seconds by kernel, those of NCCL's collectives."""
+    return sum(spent for name, spent in kernels.items() if name.startswith("nccl"))
+
+
+def job_for(backend: Backend, source: str | Path, *, batch_size: int, most: int) -> Job:
+    """The usual job: batches from ``batch_size`` up, doubled, that up to ``most`` GPUs share."""
+    from gpubook.spam import assets
+
+    sizes = [batch_size]
+    while sizes[-1] < 8 * batch_size * most:
+        sizes.append(2 * sizes[-1])
+    return Job(
+        source=str(source),
+        data=str(assets.dataset_path(lambda _line: None)),
+        device="cuda" if backend.on_gpu else "cpu",
+        precision=backend.precision,
+        batch_sizes=tuple(sizes),
+        epochs=3,
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Entry point of each process: the job's file, and the file for the answer."""
+    told = json.loads(Path(argv[0]).read_text(encoding="utf-8"))
+    job = replace(Job(**told), batch_sizes=tuple(told["batch_sizes"]))
+    _work(job, Path(argv[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,87 @@
+"""The benches' arithmetic and judgement, on figures made up here; the ways on a tiny model."""
+
+import pytest
+
+from gpubook.errors import UsageError
+from gpubook.spam import bench, trainer
+from gpubook.spam.model import Backend
+
+from .spam_tiny import synthetic, tiny_bert  # noqa: F401 - a fixture
+
+WAYS = {
+    "chapter": {"messages_per_second": 300.0, "seconds": 40.0},
+    "tuned": {"messages_per_second": 1000.0, "seconds": 15.0},
+    "ours": {"messages_per_second": 7500.0, "seconds": 5.0},
+}
+
+
+def result(device, **changes):
+    made = {
+        "device": device,
+        "ratios": bench._ratios(WAYS, whole=device == "cuda"),
+        "quality": [{"seconds": 120.0, "f1": 0.96}, {"seconds": 140.0, "f1": 0.99}],
+        "f1_mean": 0.975,
+        "scaling": None,
+    }
+    return made | changes
+
+
+def test_ratios_compare_speeds_and_whole_times():
+    assert bench._ratios(WAYS, whole=True) == {
+        "steady": 25.0,
+        "steady_over_tuned": 7.5,
+        "whole": 8.0,
+        "whole_over_tuned": 3.0,
+    }
+    assert "whole" not in bench._ratios(WAYS, whole=False), "the chapter's way was cut short"
+
+
+def test_each_promise_is_judged_and_a_missed_one_says_so():
+    told = {claim["claim"]: claim["holds"] for claim in bench.judge(result("cuda"))}
+    assert told == {
+        "steady ratio at least": True,
+        "steady_over_tuned ratio at least": True,
+        "whole ratio at least": False,
+    }
+    told = {claim["claim"]: claim["holds"] for claim in bench.judge(result("cpu"))}
+    assert told == {
+        "steady ratio at least": True,
+        "mean spam F1 at least": True,
+        "seconds at most": True,
+    }
+    slow = result("cpu", quality=[{"seconds": 151.0, "f1": 0.9}], f1_mean=0.9)
+    missed = [claim["claim"] for claim in bench.judge(slow) if not claim["holds"]]
+    assert missed == ["mean spam F1 at least", "seconds at most"]
+
+
+def test_weak_scaling_is_judged_at_twice_the_batch_on_two():
+    rows = [
+        {"processes": 2, "batch_size": size, "speed_up": gain, "efficiency": gain / 2}
+        for size, gain in ((128, 1.7), (256, 1.9))
+    ]
+    (claim,) = [
+        claim
+        for claim in bench.judge(result("cuda", scaling={"weak": rows}))
+        if "weak" in claim["claim"]
+    ]
+    assert (claim["value"], claim["holds"]) == (1.7, False)
+
+
+def test_under_torchrun_the_bench_is_refused_in_one_line(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    with pytest.raises(UsageError, match="starts torchrun itself") as caught:
+        bench.train("cpu")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("way", ["chapter", "tuned"])
+def test_trainer_trains_the_chapters_way_and_as_well_as_it_can(tiny, tmp_path, way):
+    settings = trainer.CHAPTER if way == "chapter" else trainer.tuned(Backend("cpu", "fp32"), 8)
+    told = trainer.fit(
+        synthetic().train, tiny, tmp_path / "model", settings,
+        pad_all=way == "chapter", most_steps=4, skip=1,
+    )  # fmt: skip
+    assert told["steps"] == 3
+    assert told["messages_per_second"] > 0
+    assert told["settings"]["pad_all_to"] == (128 if way == "chapter" else None)
+    assert (tmp_path / "model" / "model.safetensors").is_file()
