@@ -22,6 +22,9 @@ _LOOK = {
 _WORDY = 32
 """A column with more characters than this in a cell holds text, and gets room to wrap it."""
 
+KEYS = 'data-lm-suppress-shortcuts="true"'
+"""Leaves arrow keys and Enter to what has the focus; JupyterLab would move between cells."""
+
 
 class Shown:
     """Something with an HTML form and a text form, for Jupyter's display machinery."""

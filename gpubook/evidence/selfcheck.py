@@ -13,11 +13,9 @@ from importlib import resources
 from pathlib import Path
 
 from gpubook.errors import BookError
-from gpubook.evidence.display import Shown, inline
+from gpubook.evidence.display import KEYS, Shown, inline
 
 _OPTIONS = range(2, 6)
-_KEYS = 'data-lm-suppress-shortcuts="true"'
-"""Leaves arrow keys and Enter to what has the focus; JupyterLab would move between cells."""
 
 
 class BadQuestions(BookError):
@@ -120,7 +118,7 @@ def show(questions: tuple[Question, ...], name: str) -> Shown:
     markup = (
         f"<style>{style}</style>"
         '<form class="gb-check" method="dialog" autocomplete="off" aria-label="Check yourself">'
-        f'{"".join(blocks)}<button type="reset" {_KEYS}>Clear my answers</button></form>'
+        f'{"".join(blocks)}<button type="reset" {KEYS}>Clear my answers</button></form>'
     )
     return Shown(markup, "\n".join(plain))
 
@@ -132,7 +130,7 @@ def _verdict(option: Option) -> str:
 def _option(option: Option, group: str, letter: str) -> str:
     kind = "right" if option.right else "wrong"
     return (
-        f'<div class="gb-option"><input type="radio" name="{group}" id="{group}-{letter}" {_KEYS}>'
+        f'<div class="gb-option"><input type="radio" name="{group}" id="{group}-{letter}" {KEYS}>'
         f'<label for="{group}-{letter}">{inline(option.text)}</label>'
         f'<div role="status"><p class="gb-said gb-said-{kind}"><strong>{_verdict(option)}</strong> '
         f"{inline(option.feedback)}</p></div></div>"

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gpubook.evidence.display import Shown, kind
+from gpubook.evidence.display import KEYS, Shown, kind
 
 
 def style(panes: int) -> str:
@@ -99,7 +99,7 @@ def machines(panes: Sequence[Pane]) -> Shown:
         look = "live" if pane.live else "recorded"
         name, key = html.escape(name), html.escape(pane.key)
         labels.append(
-            f'<label class="gb-tab gb-tab-{look}"><input type="radio" '
+            f'<label class="gb-tab gb-tab-{look}"><input type="radio" {KEYS} '
             f'name="gb-machines-{_groups}-{html.escape(evidence)}" value="{key}"{checked}> '
             f"{name} <small>{mode}</small></label> "
         )
@@ -108,10 +108,9 @@ def machines(panes: Sequence[Pane]) -> Shown:
             f'aria-label="{name}, {mode}"><p class="gb-pane-title"><strong>{name}</strong> '
             f"({mode})</p>{body}</div>"
         )
-    # Arrow keys choose a radio button; JupyterLab would take them for its own.
     markup = (
         f'<style>{style(len(panes))}</style><div class="gb-machines">'
-        '<fieldset data-lm-suppress-shortcuts="true">'
+        "<fieldset>"
         f"<legend>{html.escape(evidence)} on</legend>{''.join(labels)}</fieldset>"
         f"{''.join(sections)}</div>"
     )
