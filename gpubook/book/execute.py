@@ -284,7 +284,8 @@ class _Run:
             log = (work / "log").read_text(encoding="utf-8", errors="replace").strip()
             last = log.split("\n")[-1] if log else "it said nothing"
             raise _Failed(f"its process ended with {running.process.returncode}: {last}")
-        error = read_json(work / "outcome.json")["error"]
+        outcome = read_json(work / "outcome.json")
+        error = outcome["error"]
         content = (work / "executed.ipynb").read_bytes()
         cells = [c for c in json.loads(content)["cells"] if c["cell_type"] == "code"]
         if error is not None:
@@ -318,6 +319,7 @@ class _Run:
                 **running.inputs,
             ),
             "executed_sha256": cache.digest(content),
+            "used": outcome["used"] | {"files_bytes": _bytes_below(work / "artifacts")},
         }
         follows(result, "results", "its results do not follow the schema")
         return result
@@ -367,6 +369,10 @@ def _outcome(result: dict[str, Any], status: str, seconds: float) -> Outcome:
 
 def _resealed(record: dict[str, Any]) -> dict[str, Any]:
     return record | {"sha256": checksum(record)}
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _times(cell: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 The job file names the notebook, the parameters and the folder to work in. What happened is
 left in that folder: ``executed.ipynb`` (also when a cell failed), ``started`` (when the
-measuring lock was had) and ``outcome.json``.
+measuring lock was had) and ``outcome.json``, which also has what the notebook used.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import ctypes
 import fcntl
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -34,7 +35,11 @@ def main(job_file: str) -> int:
     with Path(job["lock"]).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if job["exclusive"] else fcntl.LOCK_SH)
         (work / "started").write_text(str(time.time()), encoding="utf-8")
-        outcome = _execute(papermill, job, work)
+        with _GpuMemory() as gpu:
+            outcome = _execute(papermill, job, work)
+    # Of the largest process that has ended below this one: the kernel.
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    outcome["used"] = {"memory_bytes": memory, "gpu_memory_bytes": gpu.bytes}
     write_json(work / "outcome.json", outcome)
     return 0 if outcome["error"] is None else 1
 
@@ -67,6 +72,32 @@ def _execute(papermill: Any, job: dict, work: Path) -> dict[str, Any]:
         reason = f"a cell ran over its {job['cell_timeout']} s" if kind == "Timeout" else text[0]
         error = {"kind": kind, "reason": reason}
     return {"error": error}
+
+
+class _GpuMemory:
+    """How much more of the first GPU's memory was in use at the peak than at the beginning.
+
+    None where there is no GPU. Others who use the same GPU meanwhile are counted in.
+    """
+
+    bytes: int | None = None
+
+    def __enter__(self) -> _GpuMemory:
+        from gpubook import machine, telemetry
+
+        self._sampler = None
+        if machine.probe().capabilities["gpu"].available:
+            self._sampler = telemetry.Sampler(gpu=0, interval=0.5)
+            self._sampler.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._sampler is None:
+            return
+        self._sampler.__exit__(*error)
+        seen = [s["gpu_memory_bytes"] for s in self._sampler.samples]
+        if None not in seen:
+            self.bytes = max(seen) - seen[0]
 
 
 def _interrupted(*_: object) -> None:

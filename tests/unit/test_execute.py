@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -31,6 +32,44 @@ def test_an_executed_notebook_leaves_its_page_its_results_and_nothing_else(book)
     assert "01-square  executed in" in done.stdout
     assert tiny_book.outputs(book) == ["executed/01-square.ipynb", "results/01-square.json"]
     assert tiny_book.data(book, "01-square", "square") == {"n": 3, "square": 9}
+
+
+def test_the_result_tells_what_the_notebook_used(book):
+    tiny_book.add(
+        book, "01-large", "big = bytearray(400 * 2**20)",
+        "(page.artifacts / 'made').write_bytes(b'0' * 1000);",
+    )  # fmt: skip
+    tiny_book.add(book, "02-small", "n = 1")
+    assert gpubook("run", cwd=book).returncode == 0
+    large, small = (tiny_book.result(book, name)["used"] for name in ("01-large", "02-small"))
+    assert 300 * 2**20 < large["memory_bytes"] - small["memory_bytes"] < 500 * 2**20
+    assert (large["files_bytes"], small["files_bytes"]) == (1000, 0)
+
+
+def test_the_gpus_memory_is_what_was_in_use_beyond_the_beginning(monkeypatch):
+    from gpubook import machine, telemetry
+    from gpubook.book import worker
+
+    class Sampler:
+        def __init__(self, **given):
+            self.samples = []
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.samples += [{"gpu_memory_bytes": used} for used in (700, 3000, 900)]
+
+    gpu = SimpleNamespace(available=True)
+    monkeypatch.setattr(machine, "probe", lambda: SimpleNamespace(capabilities={"gpu": gpu}))
+    monkeypatch.setattr(telemetry, "Sampler", Sampler)
+    with worker._GpuMemory() as memory:
+        pass
+    assert memory.bytes == 2300
+    gpu.available = False
+    with worker._GpuMemory() as memory:
+        pass
+    assert memory.bytes is None
 
 
 def test_what_is_unchanged_is_not_executed_again_and_what_changed_is(book):

@@ -1,0 +1,37 @@
+"""The tables that an instructor plans with are made from results, and say what is not known."""
+
+from __future__ import annotations
+
+from gpubook.book import sphinx_class
+
+RESULT = {"notebook": "01-a", "started": 100.0, "finished": 190.0, "evidences": []}
+
+
+def test_a_notebooks_row_tells_what_it_used():
+    used = {"memory_bytes": 3 * 2**29, "gpu_memory_bytes": None, "files_bytes": 87 * 2**20}
+    (row,) = sphinx_class.seat_rows([RESULT | {"used": used}])
+    assert row == {
+        "notebook": "01-a", "took": "1.5 minutes", "memory": "1.5 GiB", "files": "87 MiB",
+        "gpu": "–",
+    }  # fmt: skip
+
+
+def test_a_result_that_does_not_tell_is_a_dash():
+    (row,) = sphinx_class.seat_rows([RESULT])
+    assert (row["memory"], row["files"], row["gpu"]) == ("–", "–", "–")
+
+
+def test_the_disk_is_measured_on_this_machine(monkeypatch, tmp_path):
+    (tmp_path / "package").write_bytes(b"0" * 5 * 2**20)
+    (tmp_path / "link").symlink_to("package")
+    monkeypatch.setattr(sphinx_class.sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sphinx_class, "image_bytes", lambda: 2 * 2**30)
+    rows = sphinx_class.disk_rows()
+    assert rows[0]["disk"] == "5 MiB"
+    assert rows[2]["disk"] == "2.0 GiB"
+
+
+def test_without_an_engine_the_images_size_is_not_known(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert sphinx_class.image_bytes() is None
+    assert sphinx_class.size(None) == "–"
