@@ -1,6 +1,7 @@
 """What an instructor plans with: what the notebooks used when these pages were made.
 
 - ``{gpubook-seats}``: a row a notebook: computing time, memory, files, GPU memory.
+- ``{gpubook-gpu-memory}``: a row a machine: the GPU's memory while notebook 05 trained there.
 - ``{gpubook-disk}``: what the environment, data and model, and the image take on the disk.
 """
 
@@ -43,6 +44,26 @@ def seat_rows(results: list[dict[str, Any]]) -> list[dict[str, str]]:
                 "memory": size(used.get("memory_bytes")),
                 "files": size(used["files_bytes"]) if used.get("files_bytes") else "–",
                 "gpu": size(used.get("gpu_memory_bytes")),
+            }
+        )
+    return rows
+
+
+def gpu_rows(root: Path) -> list[dict[str, str]]:
+    """A row for each machine that recorded what ``nvidia-smi`` said during the training."""
+    from gpubook.evidence.records import read_json, validate
+
+    rows = []
+    for path in sorted((root / "recordings").glob("*/05-*/nvidia-smi-training.json")):
+        record = validate(read_json(path), str(path))
+        machine = record["provenance"]["machine"]
+        rows.append(
+            {
+                "machine": machine["name"],
+                "gpu": machine["gpus"][0]["name"] if machine["gpus"] else "–",
+                "used": size(record["data"]["gpu_memory_bytes"]),
+                "total": size(record["data"]["gpu_memory_total_bytes"]),
+                "date": record["provenance"]["date"][:10],
             }
         )
     return rows
@@ -112,6 +133,25 @@ class _Seats(SphinxDirective):
         ]
 
 
+class _GpuMemory(SphinxDirective):
+    def run(self) -> list[nodes.Node]:
+        from gpubook.evidence.display import table
+
+        try:
+            rows = gpu_rows(Path(self.env.app.srcdir))
+        except BookError as error:
+            raise self.error(str(error)) from error
+        columns = {
+            "machine": "Recorded on",
+            "gpu": "GPU",
+            "used": "In use",
+            "total": "It has",
+            "date": "Day",
+        }
+        caption = "The GPU's memory while notebook 05 trained"
+        return [nodes.raw("", table(rows, columns, caption=caption).markup, format="html")]
+
+
 class _Disk(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         from gpubook.evidence.display import table
@@ -124,5 +164,6 @@ class _Disk(SphinxDirective):
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Register with Sphinx."""
     app.add_directive("gpubook-seats", _Seats)
+    app.add_directive("gpubook-gpu-memory", _GpuMemory)
     app.add_directive("gpubook-disk", _Disk)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

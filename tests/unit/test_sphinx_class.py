@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gpubook.book import sphinx_class
+from tests.conftest import ROOT
 
 RESULT = {"notebook": "01-a", "started": 100.0, "finished": 190.0, "evidences": []}
 
@@ -19,6 +20,14 @@ def test_a_notebooks_row_tells_what_it_used():
 def test_a_result_that_does_not_tell_is_a_dash():
     (row,) = sphinx_class.seat_rows([RESULT])
     assert (row["memory"], row["files"], row["gpu"]) == ("–", "–", "–")
+
+
+def test_the_gpus_memory_is_that_of_every_machine_that_recorded_a_training():
+    rows = {row["machine"]: row for row in sphinx_class.gpu_rows(ROOT)}
+    assert {"a4000-2023", "h100"} <= set(rows)
+    of_2023 = rows["a4000-2023"]
+    assert (of_2023["gpu"], of_2023["total"]) == ("NVIDIA RTX A4000", "16.0 GiB")
+    assert all(row["used"].endswith("GiB") for row in rows.values())
 
 
 def test_the_disk_is_measured_on_this_machine(monkeypatch, tmp_path):
