@@ -17,6 +17,17 @@ window.addEventListener("load", () => {
   window.addEventListener("resize", letWideThingsBeFocused);
 });
 
+// On a narrow screen the tables of contents are dialogs. Who leaves one with the keyboard is back
+// where it was opened.
+for (const side of ["primary", "secondary"]) {
+  const dialog = document.getElementById(`pst-${side}-sidebar-modal`);
+  let opener = null;
+  document.querySelector(`.${side}-toggle`)?.addEventListener("click", ({ currentTarget }) => {
+    opener = currentTarget;
+  });
+  dialog?.addEventListener("close", () => setTimeout(() => opener?.focus()));
+}
+
 // Paper is white: a page is printed in the light theme, whatever is on the screen.
 // What is folded is printed open.
 let screenTheme = null;

@@ -126,8 +126,11 @@ def chapter(page: Path, document: str, pages: set[str]) -> tuple[Any, list[Line]
     for heading in article.find_all(["h1", "h2"]):
         above = heading.find_parent("section", id=True)
         level = int(heading.name[1])
-        # A page's first heading is the page, whose own anchor is above all of it.
-        place = anchor(document) if level == 1 and not lines else above["id"]
+        # A section may begin on the page before its heading, which is not left alone there: so
+        # the heading gets a name of its own. A page's first heading stands for the page.
+        place = anchor(document) if level == 1 and not lines else f"{above['id']}--title"
+        if place != anchor(document):
+            heading["id"] = place
         lines.append(Line(level, " ".join(heading.get_text().split()), place))
     return article, lines
 

@@ -44,10 +44,10 @@ def test_pages_become_one_document_whose_links_stay_inside(built):
     assert "<title>T &amp; C</title>" in whole
     assert [(line.level, line.title, line.anchor) for line in lines] == [
         (1, "Title", "a-one"),
-        (2, "Part x", "a-one--part"),
+        (2, "Part x", "a-one--part--title"),
         (0, "P", ""),
         (1, "Title", "a-other"),
-        (2, "Part x", "a-other--part"),
+        (2, "Part x", "a-other--part--title"),
     ]
 
 

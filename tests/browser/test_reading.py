@@ -1,0 +1,297 @@
+"""What readers do with a page: choose a machine, copy, unfold, search, print, all by keyboard."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gpubook.book.sphinx_page import redirects
+from tests.browser.conftest import DOCUMENTS, NOTEBOOKS
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.browser
+
+ENGINE = NOTEBOOKS[0]
+"""A page with results of two recorded machines at least, whatever is here."""
+
+PANES = """() => [...document.querySelectorAll(".gb-machines")].map(group => ({
+  names: [...group.querySelectorAll(":scope > fieldset input")].map(i => i.value),
+  checked: group.querySelector(":scope > fieldset input:checked").value,
+  shown: [...group.querySelectorAll(":scope > .gb-pane")]
+    .filter(pane => pane.checkVisibility()).map(pane => pane.dataset.machine),
+  said: [...group.querySelectorAll(":scope > .gb-pane")]
+    .filter(pane => pane.checkVisibility())
+    .map(pane => pane.querySelectorAll(".gb-evidence").length),
+}))"""
+
+
+def _panes(page) -> list[dict]:
+    found = page.evaluate(PANES)
+    assert found, "no machine tabs on this page"
+    assert all(group["shown"] == [group["checked"]] for group in found)
+    assert all(said > 0 for group in found for said in group["said"]), "a pane without a banner"
+    return found
+
+
+# Machine tabs
+
+
+def test_choosing_a_machine_with_the_keyboard_changes_every_group_and_is_remembered(tab, site):
+    tab.open(f"{site}/{ENGINE}.html")
+    before = _panes(tab.page)
+    first = tab.page.locator(".gb-machines > fieldset input:checked").first
+    first.focus()
+    tab.page.keyboard.press("ArrowRight")
+    chosen = before[0]["names"][1]
+    after = _panes(tab.page)
+    assert after[0]["checked"] == chosen != before[0]["checked"]
+    assert all(g["checked"] == chosen for g in after if chosen in g["names"])
+    place = tab.page.evaluate("() => document.activeElement.getBoundingClientRect().top")
+    assert 0 <= place <= 900, "what was chosen left the screen"
+
+    tab.open(f"{site}/{ENGINE}.html")
+    assert _panes(tab.page) == after
+    tab.page.evaluate("() => localStorage.clear()")
+    assert tab.problems == []
+
+
+def test_a_pane_says_in_its_tab_and_in_its_banner_whether_it_is_live(tab, site):
+    tab.open(f"{site}/{ENGINE}.html")
+    groups = tab.page.locator(".gb-machines")
+    for n in range(groups.count()):
+        group = groups.nth(n)
+        for label in group.locator("> fieldset label").all():
+            label.click()
+            pane = group.locator("> .gb-pane").locator("visible=true")
+            value = label.locator("input").get_attribute("value")
+            mode = label.locator("small").inner_text()
+            words = pane.locator(".gb-evidence strong").all_inner_texts()
+            assert words, value
+            wanted = "RECORDED" if mode.startswith("recorded") else mode.upper()
+            assert set(words) == {wanted}
+    tab.page.evaluate("() => localStorage.clear()")
+
+
+@pytest.fixture
+def plain(chromium, site):
+    """A page of a browser in which scripts are off."""
+    context = chromium.new_context(java_script_enabled=False, reduced_motion="reduce")
+    yield context.new_page()
+    context.close()
+
+
+def test_without_scripts_tabs_and_folds_still_work_and_nothing_is_offered_that_does_not(
+    plain, site
+):
+    plain.goto(f"{site}/{ENGINE}.html")
+    group = plain.locator(".gb-machines").first
+    panes = group.locator("> .gb-pane")
+    assert [pane.is_visible() for pane in panes.all()].count(True) == 1
+    group.locator("> fieldset label").nth(1).click()
+    assert [pane.is_visible() for pane in panes.all()][1]
+    solution = plain.locator("details.admonition").first
+    assert not solution.locator("> *").nth(1).is_visible()
+    solution.locator("> summary").click()
+    assert solution.locator("> *").nth(1).is_visible()
+    assert plain.locator(".copybtn").count() == 0
+
+
+# Copying
+
+
+@pytest.fixture
+def clipboard(tab, window, site):
+    """A function that clicks a copy button and returns what the clipboard then has."""
+    window.grant_permissions(["clipboard-read", "clipboard-write"], origin=site)
+
+    def copied(button) -> str:
+        tab.page.evaluate("() => navigator.clipboard.writeText('nothing was copied')")
+        button.focus()
+        tab.page.keyboard.press("Enter")
+        done = "b => b.classList.contains('success')"
+        tab.page.wait_for_function(done, arg=button.element_handle())
+        return tab.page.evaluate("() => navigator.clipboard.readText()")
+
+    yield copied
+    window.clear_permissions()
+
+
+def test_a_command_is_copied_without_its_prompt_and_its_output(tab, site, clipboard, results):
+    tab.open(f"{site}/{ENGINE}.html")
+    evidence = results(ENGINE.split("/")[1]).evidence("docker-info-text")
+    (command,) = [step["command"] for step in evidence.data["steps"]]
+    step = tab.page.locator(".gb-step:visible", has_text=command).first
+    assert "Server" in step.inner_text()
+    assert clipboard(step.locator(".copybtn")) == command
+
+
+def test_of_a_transcript_only_what_was_typed_is_copied(tab, site, clipboard):
+    tab.open(f"{site}/{ENGINE}.html")
+    block = tab.page.locator("div.highlight:has(.copybtn)").first
+    typed = "$ docker run \\\n    --rm x\nan output\n\n$ docker ps\n"
+    block.locator("pre").evaluate("(pre, text) => { pre.textContent = text; }", typed)
+    assert clipboard(block.locator(".copybtn")) == "docker run \\\n    --rm x\ndocker ps"
+
+
+def test_code_is_copied_as_it_is(tab, site, clipboard):
+    tab.open(f"{site}/{ENGINE}.html")
+    notebook = json.loads((ROOT / f"{ENGINE}.ipynb").read_text(encoding="utf-8"))
+    source = next("".join(c["source"]) for c in notebook["cells"] if c["id"] == "parameters")
+    block = tab.page.locator(".cell_input div.highlight").first
+    assert clipboard(block.locator(".copybtn")) == source
+
+
+# Folded solutions
+
+
+def test_solutions_are_folded_open_with_the_keyboard_and_are_open_on_paper(tab, site):
+    tab.open(f"{site}/{ENGINE}.html")
+    boxes = tab.page.locator("main details")
+    assert boxes.count() > 2
+    box = tab.page.locator("details.admonition").first
+    inside = box.locator("> *").nth(1)
+    assert not inside.is_visible()
+    box.locator("> summary").focus()
+    tab.page.keyboard.press("Enter")
+    assert inside.is_visible()
+    tab.page.keyboard.press("Enter")
+    assert not inside.is_visible()
+    is_open = "all => all.map(box => box.open)"
+    before = boxes.evaluate_all(is_open)
+    tab.page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    assert all(boxes.evaluate_all(is_open))
+    tab.page.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    assert boxes.evaluate_all(is_open) == before
+
+
+# Searching
+
+
+@pytest.mark.parametrize("kind", ["served", "from the disk"])
+@pytest.mark.parametrize(
+    ("message", "rule"),
+    [
+        ("could not select device driver", "doctor-no-toolkit"),
+        ("Failed to initialize NVML", "doctor-nvml-lost"),
+        ('docker: Error response from daemon: could not select device driver "" with', None),
+    ],
+)
+def test_an_error_message_is_found(tab, disk_tab, site, built_book, kind, message, rule):
+    tab, home = (tab, site) if kind == "served" else (disk_tab, built_book.as_uri())
+    tab.open(f"{home}/search.html?q={message.replace(' ', '+')}")
+    results = tab.page.locator("#search-results ul.search li a")
+    results.first.wait_for()
+    links = results.evaluate_all("all => all.map(a => a.href)")
+    assert "/book/troubleshooting.html" in links[0]
+    if rule:
+        leading = [link.partition("#")[2] for link in links if "#doctor-" in link]
+        assert rule in leading, leading
+    assert tab.problems == []
+
+
+# Paper
+
+
+@pytest.mark.parametrize("document", [ENGINE, "notebooks/04-matmul", "book/troubleshooting"])
+def test_on_paper_there_is_no_navigation_and_nothing_is_cut(tab, site, document):
+    tab.page.set_viewport_size({"width": 680, "height": 960})  # an A4 page's text
+    tab.open(f"{site}/{document}.html")
+    tab.page.emulate_media(media="print")
+    tab.page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    for away in (".bd-sidebar-primary", ".bd-sidebar-secondary", ".prev-next-footer", ".copybtn"):
+        assert not any(item.is_visible() for item in tab.page.locator(away).all()), away
+    assert tab.page.locator("article h1").first.is_visible()
+    cut = tab.page.evaluate(
+        """() => [...document.querySelectorAll("article svg, article table, article pre")]
+          .filter(e => e.checkVisibility() && !e.closest("svg svg"))
+          .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1
+                       || e.scrollWidth > e.clientWidth + 1 && e.tagName === "PRE")
+          .map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert cut == []
+    for pane in tab.page.locator(".gb-machines > .gb-pane").all():
+        assert pane.locator("> .gb-pane-title").is_visible(), "every machine's pane is printed"
+    tab.page.emulate_media(media="screen")
+
+
+# The keyboard
+
+REACHABLE = """() => {
+  const radios = new Set();
+  return [...document.querySelectorAll(
+    "a[href], button, input, select, textarea, summary, [tabindex]"
+  )].filter(e => e.tabIndex >= 0 && !e.disabled && e.type !== "hidden")
+    .filter(e => e.checkVisibility({ visibilityProperty: true }) && !e.closest("[inert]"))
+    .filter(e => {
+      if (e.type !== "radio") return true;
+      const group = document.querySelectorAll(`input[type=radio][name="${CSS.escape(e.name)}"]`);
+      const chosen = [...group].find(one => one.checked);
+      if (chosen) return e === chosen;
+      if (radios.has(e.name)) return false;
+      radios.add(e.name);
+      return true;
+    });
+}"""
+
+WALK = (
+    """() => {
+  window.walk = { all: ("""
+    + REACHABLE
+    + """)(), reached: new Set(), unseen: [] };
+  document.addEventListener("focusin", ({ target }) => {
+    if (walk.reached.has(target)) return;
+    walk.reached.add(target);
+    const seen = e => {
+      const style = getComputedStyle(e);
+      return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0
+        || style.boxShadow !== "none";
+    };
+    const label = target.labels?.[0];
+    if (!seen(target) && !(label && seen(label))) walk.unseen.push(target.outerHTML.slice(0, 150));
+  });
+  document.activeElement.blur();
+  return walk.all.length;
+}"""
+)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(tab, site, document):
+    tab.open(f"{site}/{document}.html")
+    number = tab.page.evaluate(WALK)
+    assert number > 20
+    for _ in range(number + 10):
+        tab.page.keyboard.press("Tab")
+    missed = tab.page.evaluate(
+        "() => walk.all.filter(e => !walk.reached.has(e)).map(e => e.outerHTML.slice(0, 150))"
+    )
+    assert missed == []
+    assert tab.page.evaluate("() => walk.unseen") == [], "no sign of the focus"
+
+
+def test_on_a_narrow_screen_the_keyboard_opens_and_leaves_the_table_of_contents(tab, site):
+    tab.page.set_viewport_size({"width": 360, "height": 900})
+    tab.open(f"{site}/{DOCUMENTS[0]}.html")
+    toggle = tab.page.locator("button.primary-toggle").first
+    toggle.focus()
+    tab.page.keyboard.press("Enter")
+    link = tab.page.locator("dialog[open] a.reference").first
+    link.wait_for()
+    tab.page.keyboard.press("Escape")
+    link.wait_for(state="hidden")
+    assert toggle.evaluate("e => document.activeElement === e")
+
+
+# Old addresses
+
+
+def test_an_old_address_leads_to_the_new_page(tab, site):
+    places = [
+        (old, place, new) for old, all_ in redirects(ROOT).items() for place, new in all_.items()
+    ]
+    assert places
+    for old, place, new in places:
+        tab.page.goto("about:blank")
+        tab.page.goto(f"{site}/{old}" + (f"#{place}" if place else ""))
+        tab.page.wait_for_url(f"{site}/{new}")
