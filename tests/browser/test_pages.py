@@ -101,7 +101,7 @@ def test_a_notebook_page_says_of_every_result_whether_it_is_live(tab, site, resu
     evidences = results(document.split("/")[1]).result["evidences"]
     tab.open(f"{site}/{document}.html")
     for mode, look in (("live", ".gb-live, .gb-stub"), ("recorded", ".gb-recorded, .gb-stub")):
-        shown = tab.page.locator(look).locator(".gb-evidence-name").all_inner_texts()
+        shown = tab.page.locator(look).locator(".gb-evidence-name").all_text_contents()
         asked = {item["record"]["name"] for item in evidences if item["mode"] == mode}
         assert asked <= set(shown), f"{mode} without a banner"
 
