@@ -27,7 +27,7 @@ def bars(rows: Sequence[dict], *, group: str = "machine") -> Any:
         colour = COLOURS[groups.index(row[group]) % len(COLOURS)]
         axes.barh(place, row["tflops"], color=colour, height=0.7)
         axes.annotate(
-            f"{row['tflops']:.3g}", (row["tflops"], place), (4, 0), textcoords="offset points",
+            f"{row['tflops']:.4g}", (row["tflops"], place), (4, 0), textcoords="offset points",
             va="center", fontsize=9,
         )  # fmt: skip
     axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
