@@ -161,10 +161,12 @@ def draw(
     *,
     keys: Sequence[str] | None = None,
 ):
-    """The loss over time, and under it the machine: a matplotlib Figure.
+    """The loss, and under it the machine: a matplotlib Figure.
 
-    ``losses`` are (seconds, loss) pairs. ``keys`` of :data:`UNITS` choose what is drawn; by
-    default GPU utilisation, power and temperature, or the processor and memory.
+    ``losses`` are (seconds, loss) pairs, in seconds of training steps alone. The machine is
+    drawn over all seconds, so these two axes differ by loading and scoring. ``keys`` of
+    :data:`UNITS` choose what is drawn; by default GPU utilisation, power and temperature, or the
+    processor and memory.
     """
     from matplotlib import pyplot
 
@@ -173,13 +175,14 @@ def draw(
         gpu = ("gpu_percent", "power_watts", "temperature_celsius")
         keys = gpu if on_gpu else ("process_percent", "memory_bytes")
     figure, axes = pyplot.subplots(
-        1 + len(keys), 1, figsize=(7, 2.2 + 1.3 * len(keys)), sharex=True, layout="constrained"
+        1 + len(keys), 1, figsize=(7, 2.6 + 1.3 * len(keys)), layout="constrained"
     )
     blue, green, orange = "#1f77b4", "#2a9d4a", "#d1701e"
     axes[0].plot(*zip(*losses, strict=True), color=blue, linewidth=0.6, alpha=0.5)
     axes[0].plot(*zip(*_smooth(losses), strict=True), color=blue, linewidth=1.6)
     axes[0].set_yscale("log")
     axes[0].set_ylabel("loss")
+    axes[0].set_xlabel("seconds of training steps")
     for axis, key, colour in zip(
         axes[1:], keys, (green, orange, blue, green, orange, blue), strict=False
     ):
@@ -187,8 +190,11 @@ def draw(
         scale = GIB if key.endswith("_bytes") else 1
         axis.plot([t for t, _ in points], [v / scale for _, v in points], color=colour)
         axis.set_ylim(bottom=0)
+        if axis is not axes[-1]:
+            axis.sharex(axes[-1])
+            axis.tick_params(labelbottom=False)
         axis.set_ylabel(UNITS[key].replace(" (", "\n("), fontsize="small")
-    axes[-1].set_xlabel("seconds")
+    axes[-1].set_xlabel("seconds since the start, loading and scoring included")
     return figure
 
 

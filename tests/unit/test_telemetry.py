@@ -117,4 +117,9 @@ def test_the_figure_has_the_loss_on_top_and_one_axis_for_each_quantity():
         figure = telemetry.draw(losses, samples)
         assert len(figure.axes) == count
         assert figure.axes[0].get_ylabel() == "loss"
-        assert figure.axes[-1].get_xlabel() == "seconds"
+        # Two clocks: the steps' own, and that of the whole run.
+        assert figure.axes[0].get_xlabel() == "seconds of training steps"
+        assert "loading and scoring included" in figure.axes[-1].get_xlabel()
+        top, *machine = figure.axes
+        assert not any(top.get_shared_x_axes().joined(top, axis) for axis in machine)
+        assert all(top.get_shared_x_axes().joined(machine[0], axis) for axis in machine)
