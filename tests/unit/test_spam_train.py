@@ -226,6 +226,15 @@ def test_batches_by_length_hold_every_message_once_and_little_padding():
     assert batches.padding_share(lengths, chance) > 0.4
 
 
+def test_a_bucket_is_the_narrowest_width_that_holds_a_message():
+    for length in range(1, 129):
+        fitting = [width for width in batches.WIDTHS if width >= length]
+        assert batches.bucket(length) == min(fitting)
+    assert batches.bucket(200) == 200, "a longer one is its own width"
+    assert all(width % 8 == 0 for width in batches.WIDTHS), "the attention kernels' alignment"
+    assert max(batches.WIDTHS) == batches.MAX_LENGTH
+
+
 def test_the_learning_rate_rises_in_a_line_and_falls_to_nothing():
     rates = [train.schedule(step, 100, 0.1) for step in range(100)]
     assert rates[:3] == pytest.approx([0.1, 0.2, 0.3])
