@@ -1,6 +1,6 @@
 """One training step, two ways: plainly, and on a GPU as CUDA graphs.
 
-A step of a BERT is some thousand small kernels, and a processor launches them more slowly than
+A step of a BERT is many hundred small kernels, and a processor launches them more slowly than
 a current GPU runs them. A CUDA graph stores the launches once and replays them all by one call.
 It replays fixed shapes and addresses, so there is a graph for each width of a batch, the batch
 plan lies on the GPU, and parameters and gradients lie in a flat buffer each, which also lets
