@@ -96,11 +96,11 @@ def train(
     checkpoint.refuse_foreign_folder(folder)
     saved = folder.parent / f"{folder.name}.checkpoint"
     stages = _Stages()
-    run = _prepare(split, source, recipe, backend, world)
-    if resume:
-        run.restore(saved, log)
-    stages.end("load")
     try:
+        run = _prepare(split, source, recipe, backend, world)
+        if resume:
+            run.restore(saved, log)
+        stages.end("load")
         run.epochs(saved, save_seconds=save_seconds, stop=stop, on_step=on_step, log=log)
     except torch.OutOfMemoryError as error:
         raise TrainingError(
@@ -173,10 +173,10 @@ class _Run:
         self.split, self.tokenizer, self.network = split, tokenizer, network
         self.recipe, self.backend, self.world, self.source = recipe, backend, world, source
         self.messages = messages
-        self.steps_per_epoch = -(-len(messages) // recipe.batch_size)
-        self.total_steps = self.steps_per_epoch * recipe.epochs
         if min(len(messages), recipe.epochs, recipe.batch_size) < 1:
             raise UsageError("training needs at least one message, one epoch and batches of one")
+        self.steps_per_epoch = -(-len(messages) // recipe.batch_size)
+        self.total_steps = self.steps_per_epoch * recipe.epochs
         settings = Settings(
             batch_size=recipe.batch_size,
             weight_decay=recipe.weight_decay,

@@ -180,6 +180,25 @@ def test_a_loss_that_is_not_finite_ends_the_training_in_one_line(tiny, tmp_path)
         run(tiny, tmp_path / "model", recipe=wild)
 
 
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"epochs": 0}])
+def test_a_recipe_that_trains_nothing_is_one_line(tiny, tmp_path, wrong):
+    with pytest.raises(UsageError, match="at least one message, one epoch and batches of one"):
+        run(tiny, tmp_path / "model", recipe=replace(RECIPE, **wrong))
+
+
+@pytest.mark.parametrize("stage", ["load_model", "_Run.epochs"])
+def test_a_full_gpu_is_one_line_also_while_the_model_is_loaded(tiny, tmp_path, monkeypatch, stage):
+    import torch
+
+    def full(*_args, **_options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(f"gpubook.spam.train.{stage}", full)
+    with pytest.raises(train.TrainingError, match="memory is full with --batch-size") as caught:
+        run(tiny, tmp_path / "model")
+    assert "\n" not in str(caught.value)
+
+
 def test_two_processes_under_torchrun_agree_with_one(tiny, undisturbed, tmp_path):
     recipe = "train.Recipe(epochs=2, batch_size=15, learning_rate=1e-3, dropout=0.0)"
     script = tmp_path / "job.py"
