@@ -67,6 +67,11 @@ def _classify_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dropout", type=share, default=0.1, metavar="SHARE", help="(%(default)s)")
     parser.add_argument(
+        "--train-tables",
+        action="store_true",
+        help="train the tables of words and positions, too, which otherwise stay as pretrained",
+    )
+    parser.add_argument(
         "--seed", type=_number(int, 0), default=0, metavar="N", help="(%(default)s)"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -92,12 +97,13 @@ def _classify(argv: Sequence[str] | None) -> int:
     from gpubook import machine
     from gpubook.spam import data, train
     from gpubook.spam.distributed import join_world
-    from gpubook.spam.model import choose_backend
+    from gpubook.spam.model import choose_backend, wake
 
     world = join_world()
     if not world.first:
         log = _silent
     backend = choose_backend(args.device, args.precision)
+    wake(backend)
     everything, left, split = data.prepare(args.data, seed=args.seed, progress=log)
     log(
         f"{len(everything)} messages, {everything.spam} spam; {len(left)} without copies: "
@@ -109,6 +115,7 @@ def _classify(argv: Sequence[str] | None) -> int:
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
         dropout=args.dropout,
+        train_tables=args.train_tables,
         seed=args.seed,
     )
     asked = _stop_on_signal()

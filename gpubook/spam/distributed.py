@@ -10,6 +10,7 @@ class Alone:
     """One process does everything."""
 
     size = 1
+    rank = 0
     first = True
 
     def wrap(self, network):
@@ -42,9 +43,8 @@ class Many:
         import torch.distributed as dist
 
         on_gpu = torch.cuda.is_available()
-        self.local = int(os.environ.get("LOCAL_RANK", "0"))
         if on_gpu:
-            torch.cuda.set_device(self.local)
+            torch.cuda.set_device(local_rank())
         # Gradients travel between GPUs by NCCL; small numbers between processes by gloo.
         dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
         self._dist = dist
@@ -91,6 +91,11 @@ class Many:
 
 
 World = Alone | Many
+
+
+def local_rank() -> int:
+    """The number of this process on its machine, and of its GPU: 0 without torchrun."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def join_world() -> World:

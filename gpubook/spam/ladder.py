@@ -12,7 +12,7 @@ import numpy as np
 from gpubook.spam import batches
 from gpubook.spam.data import Messages
 from gpubook.spam.distributed import Alone
-from gpubook.spam.model import Backend, load_model, load_tokenizer
+from gpubook.spam.model import Backend, freeze_tables, load_model, load_tokenizer
 from gpubook.spam.steps import Encoded, Graphed, Settings
 
 
@@ -28,11 +28,13 @@ class Rung:
     batch_size: int = 16
     precision: str = "fp32"
     fused: bool = False  # AdamW in one kernel instead of one a tensor
+    frozen: bool = False  # the tables of words and positions are not trained
+    bits: bool = False  # sixteen random bits for each dropout, not fifty-three
     graphs: bool = False  # the step's launches replayed as CUDA graphs
 
 
 def ladder(backend: Backend) -> list[Rung]:
-    """The rungs in order. Without BF16 units, or without a GPU, theirs are left out."""
+    """The rungs in order. A machine's ladder has only those that its training climbs."""
     rungs = [Rung(name="as in 2023")]
 
     def add(name: str, **change) -> None:
@@ -46,8 +48,11 @@ def ladder(backend: Backend) -> list[Rung]:
     if backend.precision == "bf16":
         add("BF16", precision="bf16")
     add("fused AdamW", fused=True)
+    add("tables frozen", frozen=True)
     if backend.on_gpu:
         add("CUDA graphs", graphs=True)
+    else:
+        add("fewer random bits", bits=True)
     return rungs
 
 
@@ -76,6 +81,8 @@ def measure(
     """Train ``timed`` steps the rung's way, after one that is not counted."""
     import torch
 
+    from gpubook.spam import dropout
+
     torch.manual_seed(0)
     backend = Backend(device, rung.precision)
     network = load_model(
@@ -85,6 +92,10 @@ def measure(
         attention_probs_dropout_prob=rung.dropout,
     ).to(device)
     network.train()
+    if rung.frozen:
+        freeze_tables(network)
+    if rung.bits:
+        dropout.install(network, dropout.Bits(seed=0))
     encoded = Encoded(
         batches.encode(load_tokenizer(source), messages.texts), messages.labels, pad=0
     )
@@ -116,7 +127,8 @@ def _plain(rung: Rung, network, encoded: Encoded, chosen, backend: Backend) -> f
     import torch
 
     device = backend.device
-    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-5, fused=rung.fused)
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=5e-5, fused=rung.fused)
     wait = torch.cuda.synchronize if backend.on_gpu else (lambda: None)
 
     def step(indices: list[int]) -> None:
@@ -145,7 +157,9 @@ def _plain(rung: Rung, network, encoded: Encoded, chosen, backend: Backend) -> f
 def _graphed(rung: Rung, network, encoded: Encoded, chosen, backend: Backend) -> float:
     """Seconds for the steps ``chosen`` as replayed graphs, after they were captured."""
     rounds = [*chosen] * 3  # a width's first batch runs plainly, its second is captured
-    settings = Settings(batch_size=rung.batch_size, weight_decay=0.01, rates=[5e-5] * len(rounds))
+    settings = Settings(
+        batch_size=rung.batch_size, weight_decay=0.01, seed=0, rates=[5e-5] * len(rounds)
+    )
     stepper = Graphed(network, encoded, settings, backend, Alone())
     stepper.begin_epoch(rounds, 0)
     for number in range(2 * len(chosen)):

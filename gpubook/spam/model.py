@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpubook.errors import BookError, UsageError
 from gpubook.spam.data import LABELS
+from gpubook.spam.distributed import local_rank
 
 if TYPE_CHECKING:
     import torch
@@ -77,6 +80,61 @@ def choose_backend(device: str = "auto", precision: str = "auto") -> Backend:
             fast = cpu_has_bf16()
         precision = "bf16" if fast else "fp32"
     return Backend(device, precision)
+
+
+def freeze_tables(network: torch.nn.Module) -> None:
+    """Keep the tables of words and positions as they were pretrained.
+
+    They are half of a small BERT's weights. A batch holds few words, so most rows would get no
+    gradient; the layers that follow learn as well from rows that stay.
+    """
+    import torch
+
+    for module in network.modules():
+        if isinstance(module, torch.nn.Embedding):
+            module.requires_grad_(False)
+
+
+@cache
+def wake(backend: Backend) -> threading.Thread:
+    """Let a GPU set itself up in the background, while data are read and the model is loaded.
+
+    CUDA, its matrix library and the kernels need about a second before their first result. Join
+    the thread before random numbers of the GPU matter: it uses some.
+    """
+    thread = threading.Thread(target=_first_step, args=(backend,), name="wake", daemon=True)
+    thread.start()
+    return thread
+
+
+def _first_step(backend: Backend) -> None:
+    """What a step of a BERT does, on very little."""
+    if not backend.on_gpu:
+        return
+    import torch
+    from torch.nn import functional
+
+    device = torch.device(backend.device)
+    if device.index is None:
+        device = torch.device("cuda", local_rank())
+    dtype = torch.bfloat16 if backend.precision == "bf16" else torch.float32
+    new = {"device": device, "dtype": dtype, "requires_grad": True}
+    with suppress(RuntimeError):  # a GPU that is full or broken: the training itself will say so
+        rows, square, one = (torch.zeros(*shape, **new) for shape in ((32, 64), (64, 64), (64,)))
+        values = functional.gelu(functional.linear(rows, square, one))
+        values = functional.layer_norm(functional.dropout(values, 0.1) + rows, (64,), one, one)
+        heads = values.view(2, 1, 16, 64)
+        mask = torch.zeros(2, 1, 16, 16, device=device, dtype=dtype)
+        with backend.attention():
+            values = functional.scaled_dot_product_attention(
+                heads, heads, heads, mask, dropout_p=0.1
+            )
+        label = torch.zeros(32, dtype=torch.int64, device=device)
+        functional.cross_entropy(values.reshape(32, 64).float(), label).backward()
+        with torch.inference_mode(), backend.computing():  # scoring uses other kernels
+            functional.scaled_dot_product_attention(heads, heads, heads, mask == 0)
+            functional.linear(rows.float(), square, one).softmax(dim=-1)
+        torch.cuda.synchronize(device)
 
 
 def cpu_has_bf16() -> bool:

@@ -14,13 +14,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gpubook.errors import BookError
 from gpubook.spam import batches, data, steps, train
 from gpubook.spam.distributed import World, join_world
-from gpubook.spam.model import Backend, choose_backend, load_model, load_tokenizer
+from gpubook.spam.model import (
+    Backend,
+    choose_backend,
+    freeze_tables,
+    load_model,
+    load_tokenizer,
+)
 
 ROUNDS = 3
 """Times that the batches are gone through; the last is timed (the others set graphs up)."""
@@ -32,14 +38,14 @@ class ScalingError(BookError):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What each number of processes does: speeds at batch sizes, and one whole training."""
+    """What each number of processes does: speeds at batch sizes, and one training by ``recipe``."""
 
     source: str  # the model to start from
     data: str  # the collection's file
     device: str  # "cpu" or "cuda"
     precision: str
     batch_sizes: tuple[int, ...]  # messages a step, of all processes together
-    epochs: int
+    recipe: train.Recipe
     timed: int = 12  # batches of each size
     messages: int = 0  # of the collection; 0 takes all
 
@@ -113,13 +119,12 @@ def _work(job: Job, answer: Path) -> None:
     unique = messages.take(data.distinct(messages))
     split = data.split(unique, families=data.families(unique), seed=0)
     speeds = {str(size): _speed(job, split, size, backend, world) for size in job.batch_sizes}
-    recipe = train.Recipe(epochs=job.epochs, batch_size=job.batch_sizes[0], seed=0)
     with tempfile.TemporaryDirectory(prefix="gpubook-scaling-") as folder:
         trained = train.train(
             split,
             Path(folder) / "model",
             model=job.source,
-            recipe=recipe,
+            recipe=job.recipe,
             backend=backend,
             world=world,
             log=lambda _line: None,
@@ -152,7 +157,9 @@ def _speed(job: Job, split: data.Split, size: int, backend: Backend, world: Worl
     if not plan:
         raise ScalingError(f"{len(messages)} messages do not fill a batch of {size}")
     network = load_model(job.source, attn_implementation="sdpa").to(backend.device).train()
-    settings = steps.Settings(batch_size=size, weight_decay=0.01, rates=[1e-5] * len(plan))
+    if not job.recipe.train_tables:
+        freeze_tables(network)
+    settings = steps.Settings(batch_size=size, weight_decay=0.01, seed=0, rates=[1e-5] * len(plan))
     kind = steps.Graphed if backend.on_gpu else steps.Eager
     stepper = kind(network, messages, settings, backend, world)
     stepper.begin_epoch(plan, 0)
@@ -207,15 +214,15 @@ def job_for(backend: Backend, source: str | Path, *, batch_size: int, most: int)
         device="cuda" if backend.on_gpu else "cpu",
         precision=backend.precision,
         batch_sizes=tuple(sizes),
-        epochs=3,
+        recipe=train.Recipe(batch_size=batch_size, seed=0),
     )
 
 
 def main(argv: Sequence[str]) -> None:
     """Entry point of each process: the job's file, and the file for the answer."""
     told = json.loads(Path(argv[0]).read_text(encoding="utf-8"))
-    job = replace(Job(**told), batch_sizes=tuple(told["batch_sizes"]))
-    _work(job, Path(argv[1]))
+    recipe, sizes = train.Recipe(**told.pop("recipe")), tuple(told.pop("batch_sizes"))
+    _work(Job(**told, recipe=recipe, batch_sizes=sizes), Path(argv[1]))
 
 
 if __name__ == "__main__":

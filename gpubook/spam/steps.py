@@ -26,6 +26,7 @@ class Settings:
 
     batch_size: int
     weight_decay: float
+    seed: int
     rates: Sequence[float]  # the learning rate of each step of the whole training
 
 
@@ -53,10 +54,12 @@ class Encoded:
 
 
 class Eager:
-    """Each operation is launched when Python reaches it: on a processor that costs little."""
+    """On a processor: each operation is launched when Python reaches it, which costs little."""
 
     def __init__(self, network, messages: Encoded, settings: Settings, backend, world: World):
         import torch
+
+        from gpubook.spam import dropout
 
         self.network, self.messages, self.settings = network, messages, settings
         self.backend, self.world = backend, world
@@ -66,6 +69,8 @@ class Eager:
             weight_decay=settings.weight_decay,
             fused=True,
         )
+        self._bits = dropout.Bits(settings.seed, world.rank)
+        dropout.install(network, self._bits)
         self._parallel = world.wrap(network)
         self._done: list[Done] = []
 
@@ -80,6 +85,7 @@ class Eager:
         indices = self._plan[number - self._first]
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rates[number]
+        self._bits.restart(number)
         mine = self.world.share(indices)
         some = mine or indices[:1]  # no rows for this process: a forward pass that counts nothing
         ids, mask = batches.collate(self.messages.encoded, some, pad=self.messages.pad)
@@ -161,7 +167,8 @@ class Graphed:
             fused=True,
             capturable=True,
         )
-        self._graphs: dict[object, torch.cuda.CUDAGraph | None] = {}
+        self._graphs: dict[int | str, torch.cuda.CUDAGraph] = {}
+        self._ready: set[type] = set()
         self._pool = torch.cuda.graph_pool_handle()
         self._events: list[tuple[int, int, torch.cuda.Event]] = []
         self.idle()
@@ -189,16 +196,22 @@ class Graphed:
             low = self.backend.precision == "bf16"
             self._compute = self._master.bfloat16() if low else self._master
             self._point_into(self._compute)
+            self._frozen = [(p, p.data) for p in self.network.parameters() if not p.requires_grad]
+            for parameter, data in self._frozen:
+                parameter.data = data.to(self._compute.dtype)
         self._gradient = torch.empty_like(self._compute)
+        self._gradients = self._views(self._gradient)
         self._master_gradient = torch.empty_like(self._master)
+
+    def _views(self, flat) -> list:
+        """``flat`` in pieces of the parameters' shapes."""
+        pieces = flat.split([p.numel() for p in self._parameters])
+        return [piece.view(p.shape) for piece, p in zip(pieces, self._parameters, strict=True)]
 
     def _point_into(self, flat) -> None:
         """Make the network's parameters views of ``flat``."""
-        offset = 0
-        for parameter in self._parameters:
-            count = parameter.numel()
-            parameter.data = flat[offset : offset + count].view(parameter.shape)
-            offset += count
+        for parameter, view in zip(self._parameters, self._views(flat), strict=True):
+            parameter.data = view
 
     def begin_epoch(self, plan: Sequence[Sequence[int]], first_step: int) -> None:
         """Send the epoch's batches to the GPU; rows that a batch lacks count for nothing."""
@@ -230,19 +243,24 @@ class Graphed:
         self._events.append((number, self._counts[at], self._event()))
 
     def _replay(self, key: object, run) -> None:
-        """Run plainly the first time, capture the second, replay from then on."""
+        """Replay the graph of ``key``, captured when it is first wanted.
+
+        The first of each kind runs plainly instead: libraries set themselves up in it.
+        """
         import torch
 
-        if key not in self._graphs:
-            self._graphs[key] = None
+        kind = type(key)
+        if kind not in self._ready:
+            self._ready.add(kind)
             run()
             return
-        graph = self._graphs[key]
-        if graph is None:
-            graph = self._graphs[key] = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+        if key not in self._graphs:
+            self._graphs[key] = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(
+                self._graphs[key], pool=self._pool, capture_error_mode="thread_local"
+            ):
                 run()
-        graph.replay()
+        self._graphs[key].replay()
 
     def _backward(self, width: int) -> None:
         import torch
@@ -259,7 +277,7 @@ class Graphed:
         each = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
         loss = (each * self._weight).sum()
         gradients = torch.autograd.grad(loss, self._parameters)
-        torch.cat([g.reshape(-1) for g in gradients], out=self._gradient)
+        torch._foreach_copy_(self._gradients, gradients)
         self._loss.copy_(loss.detach())
 
     def _update(self) -> None:
@@ -322,12 +340,14 @@ class Graphed:
         """Leave the trained weights in the network, in FP32."""
         self._graphs.clear()
         self._point_into(self._master)
+        for parameter, data in self._frozen:
+            parameter.data = data
 
 
 Stepper = Eager | Graphed
 
 
 def _parts(network) -> tuple[list, list]:
-    """Parameters with weight decay, and those without: biases and layer norms."""
-    parameters = list(network.parameters())
+    """What is trained: parameters with weight decay, and those without (biases, layer norms)."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
     return [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]

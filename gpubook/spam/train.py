@@ -21,7 +21,14 @@ from gpubook.errors import BookError, UsageError
 from gpubook.spam import assets, batches, checkpoint, metrics
 from gpubook.spam.data import LABELS, Messages, Split
 from gpubook.spam.distributed import Alone, World
-from gpubook.spam.model import Backend, choose_backend, load_model, load_tokenizer
+from gpubook.spam.model import (
+    Backend,
+    choose_backend,
+    freeze_tables,
+    load_model,
+    load_tokenizer,
+    wake,
+)
 from gpubook.spam.steps import Eager, Encoded, Graphed, Settings
 
 
@@ -45,6 +52,7 @@ class Recipe:
     warmup: float = 0.1  # share of all steps
     weight_decay: float = 0.01
     dropout: float = 0.1  # without it a few thousand messages are soon learnt by heart
+    train_tables: bool = False  # of words and positions: half a small BERT, hardly moved
     max_length: int = batches.MAX_LENGTH  # tokens
     seed: int = 2023
 
@@ -92,6 +100,7 @@ def train(
 
     world = world or Alone()
     backend = backend or choose_backend()
+    wake(backend)
     source = model or assets.model_path(log)
     checkpoint.refuse_foreign_folder(folder)
     saved = folder.parent / f"{folder.name}.checkpoint"
@@ -149,7 +158,12 @@ def _prepare(split: Split, source, recipe: Recipe, backend: Backend, world: Worl
             classifier_dropout=recipe.dropout,
             attn_implementation="sdpa",
         ).to(backend.device)
+        if not recipe.train_tables:
+            freeze_tables(network)
         encoded = encoding.result()
+    wake(backend).join()
+    if backend.on_gpu:
+        torch.cuda.manual_seed(recipe.seed)
     messages = Encoded(encoded, split.train.labels, pad=tokenizer.pad_token_id or 0)
     if recipe.learning_rate is None:
         recipe = replace(recipe, learning_rate=usual_learning_rate(network.config.hidden_size))
@@ -180,6 +194,7 @@ class _Run:
         settings = Settings(
             batch_size=recipe.batch_size,
             weight_decay=recipe.weight_decay,
+            seed=recipe.seed,
             rates=[
                 recipe.learning_rate * schedule(step, self.total_steps, recipe.warmup)
                 for step in range(self.total_steps)

@@ -33,8 +33,6 @@ def tuned(backend: Backend, batch_size: int) -> dict[str, Any]:
         "bf16": backend.precision == "bf16",
         "train_sampling_strategy": "group_by_length",
         "optim": "adamw_torch_fused",
-        "dataloader_num_workers": 4 if backend.on_gpu else 0,
-        "dataloader_persistent_workers": backend.on_gpu,
         "logging_steps": 1000,
     }
 

@@ -47,7 +47,9 @@ def tiny_bert(tmp_path_factory):
     return folder
 
 
-RECIPE = train.Recipe(epochs=2, batch_size=16, learning_rate=8e-3, dropout=0.1)
+RECIPE = train.Recipe(
+    epochs=2, batch_size=16, learning_rate=8e-3, dropout=0.1, train_tables=True
+)  # a model on random numbers has tables that know nothing yet
 
 
 def run(tiny, folder, **options):

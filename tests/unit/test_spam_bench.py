@@ -18,7 +18,7 @@ WAYS = {
 def result(device, **changes):
     made = {
         "device": device,
-        "ratios": bench._ratios(WAYS, whole=device == "cuda"),
+        "ratios": bench._ratios([WAYS], whole=device == "cuda"),
         "quality": [{"seconds": 120.0, "f1": 0.96}, {"seconds": 140.0, "f1": 0.99}],
         "f1_mean": 0.975,
         "scaling": None,
@@ -27,13 +27,19 @@ def result(device, **changes):
 
 
 def test_ratios_compare_speeds_and_whole_times():
-    assert bench._ratios(WAYS, whole=True) == {
+    assert bench._ratios([WAYS], whole=True) == {
         "steady": 25.0,
         "steady_over_tuned": 7.5,
         "whole": 8.0,
         "whole_over_tuned": 3.0,
     }
-    assert "whole" not in bench._ratios(WAYS, whole=False), "the chapter's way was cut short"
+    assert "whole" not in bench._ratios([WAYS], whole=False), "the chapter's way was cut short"
+
+
+def test_the_ratios_are_the_medians_of_the_rounds():
+    slow = WAYS | {"ours": {"messages_per_second": 1500.0, "seconds": 25.0}}
+    fast = WAYS | {"ours": {"messages_per_second": 9000.0, "seconds": 4.0}}
+    assert bench._ratios([slow, WAYS, fast], whole=True)["steady"] == 25.0
 
 
 def test_each_promise_is_judged_and_a_missed_one_says_so():

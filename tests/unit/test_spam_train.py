@@ -24,6 +24,8 @@ from gpubook.spam.predict import Classifier
 
 from .spam_tiny import CPU, RECIPE, run, synthetic, tiny_bert, undisturbed_run  # noqa: F401 - fixtures
 
+TABLES = ("word", "position", "token_type")
+
 
 def outcome(result):
     """All of a training's figures that do not depend on the clock."""
@@ -45,9 +47,17 @@ def test_it_learns_and_the_scores_are_those_of_the_stored_predictions(undisturbe
 def test_the_same_seed_gives_the_same_result_and_another_seed_another(tiny, undisturbed, tmp_path):
     again = run(tiny, tmp_path / "again")
     assert outcome(again.metrics) == outcome(undisturbed.metrics)
-    other = train.Recipe(epochs=2, batch_size=16, learning_rate=8e-3, dropout=0.1, seed=1)
+    other = replace(RECIPE, seed=1)
     different = run(tiny, tmp_path / "other", recipe=other)
     assert different.losses[0][1] != undisturbed.losses[0][1]
+
+
+def test_the_pretrained_tables_stay_and_all_else_learns(tiny, tmp_path):
+    run(tiny, tmp_path / "model", recipe=replace(RECIPE, train_tables=False))
+    before, after = load_model(tiny).state_dict(), load_model(tmp_path / "model").state_dict()
+    same = {name for name, value in after.items() if value.equal(before[name])}
+    tables = {f"bert.embeddings.{kind}_embeddings.weight" for kind in TABLES}
+    assert same == tables
 
 
 @pytest.mark.parametrize("step", [1, 5, 21, 30])
@@ -94,7 +104,7 @@ def test_kill_minus_nine_in_the_middle_of_an_epoch_costs_nothing(tiny, undisturb
 def test_a_checkpoint_of_another_recipe_is_refused(tiny, tmp_path):
     with pytest.raises(train.Interrupted):
         run(tiny, tmp_path / "model", stop=lambda: True)
-    other = train.Recipe(epochs=2, batch_size=16, learning_rate=1e-3, dropout=0.1)
+    other = replace(RECIPE, learning_rate=1e-3)
     with pytest.raises(UsageError, match="another learning_rate"):
         run(tiny, tmp_path / "model", recipe=other, resume=True)
 
