@@ -67,9 +67,9 @@ def _classify_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dropout", type=share, default=0.1, metavar="SHARE", help="(%(default)s)")
     parser.add_argument(
-        "--train-tables",
+        "--train-embeddings",
         action="store_true",
-        help="train the tables of words and positions, too, which otherwise stay as pretrained",
+        help="train the first layer, too, which otherwise stays as it was pretrained",
     )
     parser.add_argument(
         "--seed", type=_number(int, 0), default=0, metavar="N", help="(%(default)s)"
@@ -115,7 +115,7 @@ def _classify(argv: Sequence[str] | None) -> int:
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
         dropout=args.dropout,
-        train_tables=args.train_tables,
+        train_embeddings=args.train_embeddings,
         seed=args.seed,
     )
     asked = _stop_on_signal()

@@ -12,7 +12,7 @@ import numpy as np
 from gpubook.spam import batches
 from gpubook.spam.data import Messages
 from gpubook.spam.distributed import Alone
-from gpubook.spam.model import Backend, freeze_tables, load_model, load_tokenizer
+from gpubook.spam.model import Backend, freeze_embeddings, load_model, load_tokenizer
 from gpubook.spam.steps import Encoded, Graphed, Settings
 
 
@@ -28,8 +28,8 @@ class Rung:
     batch_size: int = 16
     precision: str = "fp32"
     fused: bool = False  # AdamW in one kernel instead of one a tensor
-    frozen: bool = False  # the tables of words and positions are not trained
-    bits: bool = False  # sixteen random bits for each dropout, not fifty-three
+    frozen: bool = False  # the embeddings are not trained
+    fewer_bits: bool = False  # in dropout's random numbers and between the layers
     graphs: bool = False  # the step's launches replayed as CUDA graphs
 
 
@@ -48,11 +48,11 @@ def ladder(backend: Backend) -> list[Rung]:
     if backend.precision == "bf16":
         add("BF16", precision="bf16")
     add("fused AdamW", fused=True)
-    add("tables frozen", frozen=True)
+    add("embeddings frozen", frozen=True)
     if backend.on_gpu:
         add("CUDA graphs", graphs=True)
     else:
-        add("fewer random bits", bits=True)
+        add("fewer bits", fewer_bits=True)
     return rungs
 
 
@@ -81,7 +81,7 @@ def measure(
     """Train ``timed`` steps the rung's way, after one that is not counted."""
     import torch
 
-    from gpubook.spam import dropout
+    from gpubook.spam import processor
 
     torch.manual_seed(0)
     backend = Backend(device, rung.precision)
@@ -93,9 +93,9 @@ def measure(
     ).to(device)
     network.train()
     if rung.frozen:
-        freeze_tables(network)
-    if rung.bits:
-        dropout.install(network, dropout.Bits(seed=0))
+        freeze_embeddings(network)
+    if rung.fewer_bits:
+        processor.install(network, processor.Bits(seed=0), precision=rung.precision)
     encoded = Encoded(
         batches.encode(load_tokenizer(source), messages.texts), messages.labels, pad=0
     )

@@ -82,17 +82,14 @@ def choose_backend(device: str = "auto", precision: str = "auto") -> Backend:
     return Backend(device, precision)
 
 
-def freeze_tables(network: torch.nn.Module) -> None:
-    """Keep the tables of words and positions as they were pretrained.
+def freeze_embeddings(network: torch.nn.Module) -> None:
+    """Keep the first layer, with its tables of words and positions, as it was pretrained.
 
-    They are half of a small BERT's weights. A batch holds few words, so most rows would get no
-    gradient; the layers that follow learn as well from rows that stay.
+    The tables are half of a small BERT's weights. A batch holds few words, so most rows would
+    get no gradient; the layers that follow learn as well from rows that stay.
     """
-    import torch
-
-    for module in network.modules():
-        if isinstance(module, torch.nn.Embedding):
-            module.requires_grad_(False)
+    first = getattr(network.base_model, "embeddings", None) or network.get_input_embeddings()
+    first.requires_grad_(False)
 
 
 @cache

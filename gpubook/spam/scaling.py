@@ -23,7 +23,7 @@ from gpubook.spam.distributed import World, join_world
 from gpubook.spam.model import (
     Backend,
     choose_backend,
-    freeze_tables,
+    freeze_embeddings,
     load_model,
     load_tokenizer,
 )
@@ -157,8 +157,8 @@ def _speed(job: Job, split: data.Split, size: int, backend: Backend, world: Worl
     if not plan:
         raise ScalingError(f"{len(messages)} messages do not fill a batch of {size}")
     network = load_model(job.source, attn_implementation="sdpa").to(backend.device).train()
-    if not job.recipe.train_tables:
-        freeze_tables(network)
+    if not job.recipe.train_embeddings:
+        freeze_embeddings(network)
     settings = steps.Settings(batch_size=size, weight_decay=0.01, seed=0, rates=[1e-5] * len(plan))
     kind = steps.Graphed if backend.on_gpu else steps.Eager
     stepper = kind(network, messages, settings, backend, world)

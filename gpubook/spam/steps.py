@@ -59,7 +59,7 @@ class Eager:
     def __init__(self, network, messages: Encoded, settings: Settings, backend, world: World):
         import torch
 
-        from gpubook.spam import dropout
+        from gpubook.spam import processor
 
         self.network, self.messages, self.settings = network, messages, settings
         self.backend, self.world = backend, world
@@ -69,8 +69,8 @@ class Eager:
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        self._bits = dropout.Bits(settings.seed, world.rank)
-        dropout.install(network, self._bits)
+        self._bits = processor.Bits(settings.seed, world.rank)
+        processor.install(network, self._bits, precision=backend.precision)
         self._parallel = world.wrap(network)
         self._done: list[Done] = []
 

@@ -24,7 +24,7 @@ from gpubook.spam.distributed import Alone, World
 from gpubook.spam.model import (
     Backend,
     choose_backend,
-    freeze_tables,
+    freeze_embeddings,
     load_model,
     load_tokenizer,
     wake,
@@ -52,7 +52,7 @@ class Recipe:
     warmup: float = 0.1  # share of all steps
     weight_decay: float = 0.01
     dropout: float = 0.1  # without it a few thousand messages are soon learnt by heart
-    train_tables: bool = False  # of words and positions: half a small BERT, hardly moved
+    train_embeddings: bool = False  # half the weights of a small BERT, which hardly move
     max_length: int = batches.MAX_LENGTH  # tokens
     seed: int = 2023
 
@@ -66,7 +66,7 @@ class Trained:
     losses: list[tuple[float, float]]  # (seconds since start, loss of a batch)
     metrics: dict
     recipe: dict  # as used, with the learning rate that was chosen
-    stages: dict[str, float]  # seconds: load, train (with validation), test, save
+    stages: dict[str, float]  # seconds: load, train (with validation), test and save
 
 
 Log = Callable[[str], None]
@@ -117,14 +117,12 @@ def train(
             f"(half, say), or free the GPU: `nvidia-smi` lists who uses it."
         ) from error
     stages.end("train")
-    result = run.result()
-    stages.end("test")
+    result = run.finish(folder, provenance or {})
     if world.first:
-        checkpoint.atomically(lambda f: run.write(f, result, provenance or {}), folder)
         shutil.rmtree(saved, ignore_errors=True)
         log(f"Saved in {folder}: model, tokenizer, labels, metrics.json")
     world.wait()
-    stages.end("save")
+    stages.end("test and save")
     return Trained(folder, run.history, run.losses, result, asdict(run.recipe), stages.seconds)
 
 
@@ -148,9 +146,7 @@ def _prepare(split: Split, source, recipe: Recipe, backend: Backend, world: Worl
     tokenizer = load_tokenizer(source)
     # Only the tokens are made in another thread: transformers' own lazy imports bear no company.
     with ThreadPoolExecutor(max_workers=1) as pool:
-        encoding = pool.submit(
-            batches.encode, tokenizer, split.train.texts, max_length=recipe.max_length
-        )
+        encoding = pool.submit(_encode, tokenizer, split, recipe)
         network = load_model(
             source,
             hidden_dropout_prob=recipe.dropout,
@@ -158,16 +154,24 @@ def _prepare(split: Split, source, recipe: Recipe, backend: Backend, world: Worl
             classifier_dropout=recipe.dropout,
             attn_implementation="sdpa",
         ).to(backend.device)
-        if not recipe.train_tables:
-            freeze_tables(network)
+        if not recipe.train_embeddings:
+            freeze_embeddings(network)
         encoded = encoding.result()
     wake(backend).join()
     if backend.on_gpu:
         torch.cuda.manual_seed(recipe.seed)
-    messages = Encoded(encoded, split.train.labels, pad=tokenizer.pad_token_id or 0)
     if recipe.learning_rate is None:
         recipe = replace(recipe, learning_rate=usual_learning_rate(network.config.hidden_size))
-    return _Run(split, tokenizer, network, messages, recipe, backend, world, str(source))
+    return _Run(split, tokenizer, network, encoded, recipe, backend, world, str(source))
+
+
+def _encode(tokenizer, split: Split, recipe: Recipe) -> dict[str, list[list[int]]]:
+    """The token ids of each part; a longest length of the recipe's is for training alone."""
+    return {
+        "train": batches.encode(tokenizer, split.train.texts, max_length=recipe.max_length),
+        "validation": batches.encode(tokenizer, split.validation.texts),
+        "test": batches.encode(tokenizer, split.test.texts),
+    }
 
 
 class _Run:
@@ -178,7 +182,7 @@ class _Run:
         split: Split,
         tokenizer,
         network,
-        messages: Encoded,
+        encoded: dict[str, list[list[int]]],
         recipe: Recipe,
         backend: Backend,
         world: World,
@@ -186,7 +190,8 @@ class _Run:
     ):
         self.split, self.tokenizer, self.network = split, tokenizer, network
         self.recipe, self.backend, self.world, self.source = recipe, backend, world, source
-        self.messages = messages
+        self.encoded, self.pad = encoded, tokenizer.pad_token_id or 0
+        self.messages = messages = Encoded(encoded["train"], split.train.labels, pad=self.pad)
         if min(len(messages), recipe.epochs, recipe.batch_size) < 1:
             raise UsageError("training needs at least one message, one epoch and batches of one")
         self.steps_per_epoch = -(-len(messages) // recipe.batch_size)
@@ -262,7 +267,7 @@ class _Run:
 
     def _end_epoch(self, epoch: int, log: Log) -> None:
         begin = time.perf_counter()
-        probability = self.probabilities(self.split.validation.texts)
+        probability = self.probabilities("validation")
         score = metrics.scores(self.split.validation.labels, probability)
         self.history.append(
             {
@@ -302,12 +307,13 @@ class _Run:
                 f"{speed:.0f} messages/s, {left:.0f} s left"
             )
 
-    def probabilities(self, texts: Sequence[str]) -> list[float]:
-        """Probability of spam of each text, in order; the work is shared by all processes."""
+    def probabilities(self, part: str) -> list[float]:
+        """Probability of spam of each message of a part; the work is shared by all processes."""
+        encoded = self.encoded[part]
         return self.world.gather(
-            len(texts),
-            lambda mine: spam_probabilities(
-                self.network, self.tokenizer, [texts[i] for i in mine], backend=self.backend
+            len(encoded),
+            lambda mine: probabilities_of(
+                self.network, [encoded[i] for i in mine], pad=self.pad, backend=self.backend
             ),
         )
 
@@ -370,8 +376,7 @@ class _Run:
     def result(self) -> dict:
         """Choose the threshold on validation data, then score the test data once."""
         begin = time.perf_counter()
-        validation = self.probabilities(self.split.validation.texts)
-        test = self.probabilities(self.split.test.texts)
+        validation, test = self.probabilities("validation"), self.probabilities("test")
         threshold = metrics.best_threshold(self.split.validation.labels, validation)
         labels = self.split.test.labels
         return {
@@ -395,12 +400,31 @@ class _Run:
             "evaluation_seconds": time.perf_counter() - begin,
         }
 
-    def write(self, folder: Path, result: dict, provenance: dict) -> None:
+    def finish(self, folder: Path, provenance: dict) -> dict:
+        """The result, saved with the model in ``folder`` by the first process.
+
+        The weights go to the disk while the test part is scored: both take about as long.
+        """
+        if not self.world.first:
+            return self.result()
+        result: dict = {}
+
+        def write(scratch: Path) -> None:
+            with ThreadPoolExecutor(max_workers=1) as pool:
+                weights = pool.submit(self.network.save_pretrained, scratch)
+                result.update(self.result())
+                weights.result()
+            self._write_rest(scratch, result, provenance)
+
+        checkpoint.atomically(write, folder)
+        return result
+
+    def _write_rest(self, folder: Path, result: dict, provenance: dict) -> None:
         import torch
         import transformers
 
         self.network.config.spam_threshold = result["threshold"]
-        self.network.save_pretrained(folder)
+        self.network.config.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         (folder / "labels.json").write_text(json.dumps(list(LABELS)) + "\n", encoding="utf-8")
         record = {
@@ -440,17 +464,30 @@ def schedule(step: int, total: int, warmup: float) -> float:
 def spam_probabilities(
     network, tokenizer, texts: Sequence[str], *, backend: Backend, batch_size: int | None = None
 ) -> list[float]:
-    """Probability of spam of each text, in the order given, dropout off.
+    """Probability of spam of each text, in the order given, dropout off."""
+    encoded = batches.encode(tokenizer, texts) if texts else []
+    pad = tokenizer.pad_token_id or 0
+    return probabilities_of(network, encoded, pad=pad, backend=backend, batch_size=batch_size)
 
-    Messages are computed sorted by length and text, so their order does not touch the result.
+
+def probabilities_of(
+    network,
+    encoded: Sequence[Sequence[int]],
+    *,
+    pad: int,
+    backend: Backend,
+    batch_size: int | None = None,
+) -> list[float]:
+    """Probability of spam of each message of token ids, in the order given, dropout off.
+
+    Messages are computed sorted by length and ids, so their order does not touch the result.
     """
     import torch
 
-    if not texts:
+    if not encoded:
         return []
-    encoded = batches.encode(tokenizer, texts)
     batch_size = batch_size or (256 if backend.on_gpu else 64)
-    canonical = sorted(range(len(texts)), key=lambda i: (len(encoded[i]), texts[i]))
+    canonical = sorted(range(len(encoded)), key=lambda i: (len(encoded[i]), encoded[i]))
     was_training = network.training
     network.eval()
     parts = []
@@ -459,7 +496,7 @@ def spam_probabilities(
             ids, mask = batches.collate(
                 encoded,
                 canonical[start : start + batch_size],
-                pad=tokenizer.pad_token_id or 0,
+                pad=pad,
                 multiple=8 if backend.on_gpu else 1,  # each new shape costs a GPU some set-up
             )
             logits = network(
@@ -468,7 +505,7 @@ def spam_probabilities(
             parts.append(logits.float().softmax(dim=-1)[:, 1])
         found = torch.cat(parts).cpu().numpy()  # one wait for all batches
     network.train(was_training)
-    out = np.empty(len(texts))
+    out = np.empty(len(encoded))
     out[canonical] = found
     return out.tolist()
 

@@ -48,7 +48,7 @@ def tiny_bert(tmp_path_factory):
 
 
 RECIPE = train.Recipe(
-    epochs=2, batch_size=16, learning_rate=8e-3, dropout=0.1, train_tables=True
+    epochs=2, batch_size=16, learning_rate=8e-3, dropout=0.1, train_embeddings=True
 )  # a model on random numbers has tables that know nothing yet
 
 

@@ -1,4 +1,4 @@
-"""Dropout on a processor: as much is dropped as asked for, and everything else is torch's."""
+"""On a processor: as much is dropped as asked for, and everything else is torch's."""
 
 import json
 
@@ -9,13 +9,13 @@ from gpubook.spam.model import load_model
 from .spam_tiny import tiny_bert  # noqa: F401 - a fixture
 
 torch = pytest.importorskip("torch")
-from gpubook.spam import dropout  # noqa: E402
+from gpubook.spam import processor  # noqa: E402
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_asked_share_is_dropped_and_the_mean_stays(share, dtype):
-    layer = dropout.Dropout(share, dropout.Bits(seed=1))
+    layer = processor.Dropout(share, processor.Bits(seed=1))
     kept = layer(torch.ones(1000, 1001, dtype=dtype))
     assert kept.dtype is dtype and kept.shape == (1000, 1001)
     values = kept.float().unique().tolist()
@@ -27,7 +27,7 @@ def test_the_asked_share_is_dropped_and_the_mean_stays(share, dtype):
 
 
 def test_no_place_and_no_neighbour_is_favoured():
-    layer = dropout.Dropout(0.5, dropout.Bits(seed=2))
+    layer = processor.Dropout(0.5, processor.Bits(seed=2))
     gone = torch.stack([(layer(torch.ones(64)) == 0).float() for _ in range(4000)])
     assert gone.mean(dim=0).sub(0.5).abs().max() < 6 * 0.5 / 4000**0.5
     both = (gone[:, 1:] * gone[:, :-1]).mean()
@@ -36,7 +36,7 @@ def test_no_place_and_no_neighbour_is_favoured():
 
 def test_gradients_flow_where_values_did():
     values = torch.ones(100, requires_grad=True)
-    kept = dropout.Dropout(0.25, dropout.Bits(seed=3))(values)
+    kept = processor.Dropout(0.25, processor.Bits(seed=3))(values)
     kept.sum().backward()
     assert values.grad.equal(kept.detach())
 
@@ -46,9 +46,9 @@ def test_a_step_draws_the_same_again_and_another_step_seed_or_process_does_not()
         bits.restart(step)
         return bits.kept((64,), 0.5, torch.float32).tolist()
 
-    first = draw(dropout.Bits(1), 7)
-    assert draw(dropout.Bits(1), 7) == first
-    others = [draw(dropout.Bits(1), 8), draw(dropout.Bits(2), 7), draw(dropout.Bits(1, 1), 7)]
+    first = draw(processor.Bits(1), 7)
+    assert draw(processor.Bits(1), 7) == first
+    others = [draw(processor.Bits(1), 8), draw(processor.Bits(2), 7), draw(processor.Bits(1, 1), 7)]
     assert first not in others and others[0] != others[1] != others[2]
 
 
@@ -56,7 +56,7 @@ def test_a_network_answers_and_learns_as_with_torchs_attention(tiny, tmp_path):
     calm = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     plain, ours = (load_model(tiny, attn_implementation="sdpa", **calm).train() for _ in range(2))
     ours.load_state_dict(plain.state_dict())
-    dropout.install(ours, dropout.Bits(0))
+    processor.install(ours, processor.Bits(0), precision="fp32")
     ids = torch.randint(5, 20, (3, 9), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(ids)
     mask[0, 4:] = mask[1, 7:] = 0
@@ -75,7 +75,7 @@ def test_a_network_answers_and_learns_as_with_torchs_attention(tiny, tmp_path):
 def test_it_drops_in_attention_and_layers_while_training_and_never_else(tiny):
     drops = {"attention_probs_dropout_prob": 0.5, "hidden_dropout_prob": 0.0}
     network = load_model(tiny, attn_implementation="sdpa", classifier_dropout=0.0, **drops)
-    dropout.install(network, bits := dropout.Bits(0))
+    processor.install(network, bits := processor.Bits(0), precision="fp32")
     ids = torch.arange(5, 14)[None]
 
     def answer(step):
@@ -90,7 +90,28 @@ def test_it_drops_in_attention_and_layers_while_training_and_never_else(tiny):
 def test_a_saved_network_knows_nothing_of_it(tiny, tmp_path):
     network = load_model(tiny)
     names = list(network.state_dict())
-    dropout.install(network, dropout.Bits(0))
+    processor.install(network, processor.Bits(0), precision="bf16")
     assert list(network.state_dict()) == names
     network.save_pretrained(tmp_path)
     assert "gpubook" not in json.dumps(json.loads((tmp_path / "config.json").read_text()))
+
+
+def test_between_the_layers_is_bf16_while_training_and_never_else(tiny):
+    network = load_model(tiny)
+    processor.install(network, processor.Bits(0), precision="bf16")
+    seen = []
+    network.bert.encoder.layer[1].register_forward_pre_hook(lambda _, x: seen.append(x[0].dtype))
+    ids = torch.arange(5, 14)[None]
+    for training in (False, True):
+        with torch.autocast("cpu", torch.bfloat16):
+            network.train(training)(input_ids=ids)
+    assert seen == [torch.float32, torch.bfloat16]
+
+
+def test_scores_are_those_of_a_network_as_it_comes(tiny):
+    plain, ours = load_model(tiny, attn_implementation="sdpa"), load_model(tiny)
+    ours.load_state_dict(plain.state_dict())
+    processor.install(ours, processor.Bits(0), precision="bf16")
+    ids = torch.arange(5, 14)[None]
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert ours(input_ids=ids).logits.equal(plain(input_ids=ids).logits)
