@@ -114,7 +114,7 @@ def _gpus() -> int:
 def _scaling(backend: Backend, source, gpus: int, progress: Callable[[str], None]) -> dict:
     progress(f"1 to {gpus} GPUs …")
     job = scaling.job_for(backend, source, batch_size=BATCH_SIZE["cuda"], most=gpus)
-    return scaling.measure(job, [n for n in (1, 2, 4, 8, 16) if n <= gpus])
+    return scaling.measure(job, [n for n in scaling.COUNTS if n <= gpus])
 
 
 def _ratios(rounds: Sequence[dict[str, dict]], *, whole: bool) -> dict[str, float]:

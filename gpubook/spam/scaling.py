@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gpubook.errors import BookError
@@ -28,6 +28,9 @@ from gpubook.spam.model import (
     load_tokenizer,
 )
 
+COUNTS = (1, 2, 4, 8, 16)
+"""Numbers of GPUs to compare, as far as a machine has them."""
+
 ROUNDS = 3
 """Times that the batches are gone through; the last is timed (the others set graphs up)."""
 
@@ -38,7 +41,10 @@ class ScalingError(BookError):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What each number of processes does: speeds at batch sizes, and one training by ``recipe``."""
+    """What each number of processes does: speeds at batch sizes, and a training by ``recipe``.
+
+    Without a whole training (``scored`` False) only speeds are measured.
+    """
 
     source: str  # the model to start from
     data: str  # the collection's file
@@ -48,13 +54,15 @@ class Job:
     recipe: train.Recipe
     timed: int = 12  # batches of each size
     messages: int = 0  # of the collection; 0 takes all
+    scored: bool = True
 
 
 def measure(job: Job, processes: Sequence[int]) -> dict:
     """Run ``job`` on each number of ``processes``, one of which must be 1, and compare.
 
     ``rows`` has one entry a number of processes: ``speeds`` maps batch sizes to messages/s and
-    the share of a step in which GPUs exchange gradients, ``test`` holds the training's scores.
+    the share of a step in which GPUs exchange gradients, ``test`` holds the training's scores
+    if there was one.
     ``strong`` and ``weak`` hold speed-up and efficiency (1 is perfect) for each size that both
     sides measured; ``wins_from`` is the smallest batch that two or more processes do faster.
     Raises ScalingError in one line when a process fails.
@@ -94,11 +102,12 @@ def _start(job: Job, n: int) -> dict:
         task, answer = Path(scratch) / "job.json", Path(scratch) / "answer.json"
         task.write_text(json.dumps(asdict(job)), encoding="utf-8")
         threads = max(1, len(os.sched_getaffinity(0)) // n)
+        hidden = {"CUDA_VISIBLE_DEVICES": ""} if job.device == "cpu" else {}
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command += [f"--nproc-per-node={n}", "-m", "gpubook.spam.scaling", str(task), str(answer)]
         done = subprocess.run(
             command,
-            env={"OMP_NUM_THREADS": str(threads)} | os.environ,
+            env={"OMP_NUM_THREADS": str(threads)} | os.environ | hidden,
             capture_output=True,
             text=True,
         )
@@ -119,6 +128,16 @@ def _work(job: Job, answer: Path) -> None:
     unique = messages.take(data.distinct(messages))
     split = data.split(unique, families=data.families(unique), seed=0)
     speeds = {str(size): _speed(job, split, size, backend, world) for size in job.batch_sizes}
+    told = {"speeds": speeds, "threads": _threads()}
+    if job.scored:
+        told |= _scores(job, split, backend, world)
+    if world.first:
+        scratch = answer.with_suffix(".new")
+        scratch.write_text(json.dumps(told), encoding="utf-8")
+        scratch.replace(answer)
+
+
+def _scores(job: Job, split: data.Split, backend: Backend, world: World) -> dict:
     with tempfile.TemporaryDirectory(prefix="gpubook-scaling-") as folder:
         trained = train.train(
             split,
@@ -129,13 +148,9 @@ def _work(job: Job, answer: Path) -> None:
             world=world,
             log=lambda _line: None,
         )
-    if world.first:
-        keys = ("f1", "f1_interval", "accuracy", "pr_auc")
-        test = {key: trained.metrics["test_at_threshold"][key] for key in keys}
-        told = {"speeds": speeds, "test": test, "training": trained.history, "threads": _threads()}
-        scratch = answer.with_suffix(".new")
-        scratch.write_text(json.dumps(told), encoding="utf-8")
-        scratch.replace(answer)
+    keys = ("f1", "f1_interval", "accuracy", "pr_auc")
+    test = {key: trained.metrics["test_at_threshold"][key] for key in keys}
+    return {"test": test, "training": trained.history}
 
 
 def _threads() -> int:
@@ -216,6 +231,22 @@ def job_for(backend: Backend, source: str | Path, *, batch_size: int, most: int)
         batch_sizes=tuple(sizes),
         recipe=train.Recipe(batch_size=batch_size, seed=0),
     )
+
+
+def brief(source: str | Path) -> dict:
+    """A short comparison: the GPUs of this machine, or two processes on its processor.
+
+    The latter are measured where there are fewer than two GPUs, for their speed only.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count()
+    backend = choose_backend("cuda" if gpus > 1 else "cpu")
+    if gpus > 1:
+        job = job_for(backend, source, batch_size=64, most=gpus)
+        return measure(job, [n for n in COUNTS if n <= gpus])
+    job = job_for(backend, source, batch_size=16, most=1)
+    return measure(replace(job, batch_sizes=(16, 32, 64), timed=3, scored=False), (1, 2))
 
 
 def main(argv: Sequence[str]) -> None:

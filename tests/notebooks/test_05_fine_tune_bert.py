@@ -44,7 +44,9 @@ def test_the_parts_hold_all_distinct_messages_with_equal_shares_of_spam(page):
 
 
 def test_everything_was_trained_and_judged_here(page):
-    for name in ("data", "split", "baseline", "padding", "training", "ladder", "saved"):
+    for name in (
+        "data", "split", "baseline", "padding", "training", "ladder", "scaling", "saved"
+    ):  # fmt: skip
         assert page.evidence(name).live, name
 
 
@@ -150,6 +152,24 @@ def test_the_2023_reading_of_nvidia_smi_is_the_chapters():
     assert (data["power_watts"], data["power_limit_watts"]) == (136, 140)
     assert data["gpu_memory_bytes"] == 3371 * 2**20
     assert data["gpu_memory_total_bytes"] == 16376 * 2**20
+
+
+def test_two_processes_are_compared_with_one_at_the_same_batch_and_at_twice_the_batch(page):
+    scaled = page.evidence("scaling").data
+    assert [row["processes"] for row in scaled["rows"]][:2] == [1, 2]
+    speed = {
+        (row["processes"], int(size)): told["messages_per_second"]
+        for row in scaled["rows"]
+        for size, told in row["speeds"].items()
+    }
+    for row in scaled["strong"]:
+        n, size = row["processes"], row["batch_size"]
+        assert row["speed_up"] == pytest.approx(speed[n, size] / speed[1, size])
+    assert scaled["weak"]
+    for row in scaled["weak"]:
+        n, size = row["processes"], row["batch_size"]
+        assert row["speed_up"] == pytest.approx(speed[n, size] / speed[1, size // n])
+        assert row["efficiency"] == pytest.approx(row["speed_up"] / n)
 
 
 RECORDED = sorted((ROOT / "recordings").glob(f"*/{NAME}/ladder.json"))
