@@ -20,7 +20,9 @@ pdf: book ## the whole book as _build/gpu-container.pdf (needs Chromium)
 	@$(BIN)/gpubook pdf
 
 test: setup lint ## all tests; lanes without an engine, a GPU or a browser skip with the reason
-	@eval "$$(.ci/engine find 2>/dev/null)"; $(BIN)/python -m pytest
+	@eval "$$(.ci/engine find 2>/dev/null)"; \
+	$(BIN)/python -m pytest --ignore=tests/unit && \
+	$(BIN)/python -m pytest tests/unit --numprocesses=2 --dist=loadfile
 
 lint: setup ## code, notebooks and text
 	@$(BIN)/ruff check .

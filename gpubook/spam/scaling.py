@@ -20,6 +20,7 @@ from pathlib import Path
 from gpubook.errors import BookError
 from gpubook.spam import batches, data, steps, train
 from gpubook.spam.distributed import World, join_world
+from gpubook.spam.ladder import spread
 from gpubook.spam.model import (
     Backend,
     choose_backend,
@@ -31,8 +32,8 @@ from gpubook.spam.model import (
 COUNTS = (1, 2, 4, 8, 16)
 """Numbers of GPUs to compare, as far as a machine has them."""
 
-ROUNDS = 3
-"""Times that the batches are gone through; the last is timed (the others set graphs up)."""
+ROUNDS = {"cuda": 3, "cpu": 2}
+"""Times that the batches are gone through; the last is timed (the others set up what is needed)."""
 
 
 class ScalingError(BookError):
@@ -167,10 +168,12 @@ def _speed(job: Job, split: data.Split, size: int, backend: Backend, world: Worl
     tokenizer = load_tokenizer(job.source)
     encoded = batches.encode(tokenizer, split.train.texts)
     messages = steps.Encoded(encoded, split.train.labels, pad=tokenizer.pad_token_id or 0)
-    plan = [batch for batch in batches.plan(messages.lengths, size, seed=0) if len(batch) == size]
-    plan = plan[: job.timed] * ROUNDS
-    if not plan:
+    if len(messages) < size:
         raise ScalingError(f"{len(messages)} messages do not fill a batch of {size}")
+    # Of all sizes the batches are as long on average, so that messages/s can be compared.
+    once = spread(batches.plan(messages.lengths, size), messages.lengths, job.timed)
+    rounds = ROUNDS[job.device]
+    plan = once * rounds
     network = load_model(job.source, attn_implementation="sdpa").to(backend.device).train()
     if not job.recipe.train_embeddings:
         freeze_embeddings(network)
@@ -178,8 +181,8 @@ def _speed(job: Job, split: data.Split, size: int, backend: Backend, world: Worl
     kind = steps.Graphed if backend.on_gpu else steps.Eager
     stepper = kind(network, messages, settings, backend, world)
     stepper.begin_epoch(plan, 0)
-    once = len(plan) // ROUNDS
-    for number in range((ROUNDS - 1) * once):
+    timed_from = (rounds - 1) * len(once)
+    for number in range(timed_from):
         stepper.step(number)
     stepper.collect()
     world.wait()
@@ -187,7 +190,7 @@ def _speed(job: Job, split: data.Split, size: int, backend: Backend, world: Worl
 
     def timed() -> float:
         begin = time.perf_counter()
-        for number in range((ROUNDS - 1) * once, len(plan)):
+        for number in range(timed_from, len(plan)):
             stepper.step(number)
         stepper.collect()
         return time.perf_counter() - begin
@@ -195,9 +198,9 @@ def _speed(job: Job, split: data.Split, size: int, backend: Backend, world: Worl
     seconds = timed()
     share = _share_of_nccl(timed) if backend.on_gpu else None  # gloo's work is not in a profile
     return {
-        "messages_per_second": once * size / seconds,
+        "messages_per_second": len(once) * size / seconds,
         "communication_share": share,
-        "steps": once,
+        "steps": len(once),
     }
 
 
@@ -246,7 +249,7 @@ def brief(source: str | Path) -> dict:
         job = job_for(backend, source, batch_size=64, most=gpus)
         return measure(job, [n for n in COUNTS if n <= gpus])
     job = job_for(backend, source, batch_size=16, most=1)
-    return measure(replace(job, batch_sizes=(16, 32, 64), timed=3, scored=False), (1, 2))
+    return measure(replace(job, batch_sizes=(16, 32, 64), timed=6, scored=False), (1, 2))
 
 
 def main(argv: Sequence[str]) -> None:
