@@ -99,7 +99,7 @@ def wake(backend: Backend) -> threading.Thread:
     CUDA, its matrix library and the kernels need about a second before their first result. Join
     the thread before random numbers of the GPU matter: it uses some.
     """
-    thread = threading.Thread(target=_first_step, args=(backend,), name="wake", daemon=True)
+    thread = threading.Thread(target=_first_step, args=(backend,), name="wake")
     thread.start()
     return thread
 
