@@ -156,7 +156,7 @@ def _plain(rung: Rung, network, encoded: Encoded, chosen, backend: Backend) -> f
 
 def _graphed(rung: Rung, network, encoded: Encoded, chosen, backend: Backend) -> float:
     """Seconds for the steps ``chosen`` as replayed graphs, after they were captured."""
-    rounds = [*chosen] * 3  # a width's first batch runs plainly, its second is captured
+    rounds = [*chosen] * 3  # the first batch of all runs plainly, so its width is captured later
     settings = Settings(
         batch_size=rung.batch_size, weight_decay=0.01, seed=0, rates=[5e-5] * len(rounds)
     )

@@ -96,8 +96,8 @@ def freeze_embeddings(network: torch.nn.Module) -> None:
 def wake(backend: Backend) -> threading.Thread:
     """Let a GPU set itself up in the background, while data are read and the model is loaded.
 
-    CUDA, its matrix library and the kernels need about a second before their first result. Join
-    the thread before random numbers of the GPU matter: it uses some.
+    CUDA, its matrix library and the kernels are loaded by what first needs them. Join the thread
+    before random numbers of the GPU matter: it uses some.
     """
     thread = threading.Thread(target=_first_step, args=(backend,), name="wake")
     thread.start()

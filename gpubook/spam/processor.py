@@ -1,13 +1,14 @@
 """A network prepared for training on a processor, where two things cost more than they need to.
 
-Dropout: torch draws a random number of 53 bits for each activation, one after the other, which is
-an eighth of a training. Sixteen bits decide as well whether an activation is dropped, and a
-machine word holds four of them: numpy's SFC64 generator fills whole arrays of words about twelve
-times as fast. The numbers of a step follow from the seed and the step alone, so a resumed
+Dropout: torch makes a random number for each activation. Sixteen bits are enough to decide
+whether one is dropped, and a machine word, of which numpy's SFC64 generator fills whole arrays,
+holds four of them. The numbers of a step follow from the seed and the step alone, so a resumed
 training draws what an undisturbed one draws.
 
 Layer norms: under autocast they answer in FP32, and each product that follows casts the answer to
 BF16 for itself. Cast once, the activations between the layers take half the memory.
+
+What both are worth on a machine is the last rung of its ladder (:mod:`gpubook.spam.ladder`).
 """
 
 from __future__ import annotations

@@ -126,11 +126,11 @@ class Eager:
 class Graphed:
     """A step as replayed CUDA graphs: forward and backward of a width, then the update.
 
-    The first batch of each width runs plainly, which sets the libraries up; the second is
-    captured; all others are replays. With ``precision`` "bf16" the network computes in BF16 and
-    the optimiser keeps FP32 parameters (mixed precision after Micikevicius et al., 2018; BF16
-    has FP32's range, so no loss scaling). Between backward and update the processes' gradients
-    are summed, if there are several.
+    The very first batch runs plainly, which sets the libraries up; from then on a width's first
+    batch captures its graph, and every batch is a replay. With ``precision`` "bf16" the network
+    computes in BF16 and the optimiser keeps FP32 parameters (mixed precision after Micikevicius
+    et al., 2018; BF16 has FP32's range, so no loss scaling). Between backward and update the
+    processes' gradients are summed, if there are several.
     """
 
     def __init__(

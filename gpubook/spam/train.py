@@ -424,7 +424,7 @@ class _Run:
         import transformers
 
         self.network.config.spam_threshold = result["threshold"]
-        self.network.config.save_pretrained(folder)
+        self.network.config.save_pretrained(folder)  # again, now with the threshold
         self.tokenizer.save_pretrained(folder)
         (folder / "labels.json").write_text(json.dumps(list(LABELS)) + "\n", encoding="utf-8")
         record = {

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from gpubook.errors import BookError, UsageError
-from gpubook.spam import batches, checkpoint, metrics, train
-from gpubook.spam.model import ModelError, choose_backend, load_model
+from gpubook.spam import batches, checkpoint, metrics, model, train
+from gpubook.spam.model import Backend, ModelError, choose_backend, load_model
 from gpubook.spam.predict import Classifier
 
 from .spam_tiny import CPU, RECIPE, run, synthetic, tiny_bert, undisturbed_run  # noqa: F401 - fixtures
@@ -204,6 +204,16 @@ def test_a_full_gpu_is_one_line_also_while_the_model_is_loaded(tiny, tmp_path, m
     with pytest.raises(train.TrainingError, match="memory is full with --batch-size") as caught:
         run(tiny, tmp_path / "model")
     assert "\n" not in str(caught.value)
+
+
+def test_a_gpu_that_cannot_wake_leaves_the_report_to_the_training(monkeypatch):
+    import torch
+
+    def full(*_args, **_options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "zeros", full)
+    model._first_step(Backend("cuda", "bf16"))
 
 
 def test_two_processes_under_torchrun_agree_with_one(tiny, undisturbed, tmp_path):
