@@ -31,8 +31,10 @@ def test_the_default_command_prints_the_matmul_lines(containers, image):
 
 def tiny_bert(target: Path) -> None:
     """A BERT of one narrow layer with the real tokenizer: how well it learns is for notebook 05."""
+    import torch
     from transformers import BertConfig, BertModel
 
+    torch.manual_seed(0)
     target.mkdir()
     for name in assets.MODEL.members:
         if "token" in name or name == "vocab.txt":
@@ -51,10 +53,10 @@ def test_training_in_one_container_and_predicting_in_another_share_a_mounted_fol
     tiny_bert(folder.path / "tiny")
     # No network: the data comes out of the image.
     alone = folder.options | {"network_mode": "none"}
-    train = ["spam_classify", "--model", "tiny", "--epochs", "1", "--batch-size", "64"]
-    containers.run(
-        image, [*train, "--learning-rate", "0.003", "--output", "model"], seconds=480, **alone
-    )
+    train = ["spam_classify", "--model", "tiny", "--epochs", "3", "--batch-size", "64"]
+    # Its tables are random numbers: frozen, as those of a pretrained model are, they teach nothing.
+    recipe = ["--learning-rate", "0.003", "--train-embeddings"]
+    containers.run(image, [*train, *recipe, "--output", "model"], seconds=480, **alone)
     written = list((folder.path / "model").rglob("*"))
     assert any(path.name == "model.safetensors" for path in written)
     owners = {(path.stat().st_uid, path.stat().st_gid) for path in written}
@@ -65,7 +67,8 @@ def test_training_in_one_container_and_predicting_in_another_share_a_mounted_fol
     ).stdout
     ham, spam = (json.loads(line) for line in told.splitlines())
     assert (ham["text"], spam["text"]) == (HAM, SPAM)
-    assert ham["spam_probability"] < spam["spam_probability"], "it learned, and it was loaded"
+    # Eight other seeds ended below 0.013 and above 0.96: what is between is no model that learned.
+    assert ham["spam_probability"] < 0.1 < 0.9 < spam["spam_probability"], "learned, and loaded"
 
 
 @pytest.mark.parametrize("user", ["0:0", "1000:1000", "65534:65534", "7654321:100"])
