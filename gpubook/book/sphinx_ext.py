@@ -223,9 +223,9 @@ _STATUS = {
         {
             "notebook": "Notebook",
             "executed": "Started",
-            "seconds": "Took (s)",
-            "live": "Live",
-            "recorded": "Recorded",
+            "seconds": ("Took (s)", ".1f"),
+            "live": ("Live", "d"),
+            "recorded": ("Recorded", "d"),
             "machines": "Recorded on",
             "parameters": "Parameters",
         },
@@ -261,8 +261,7 @@ class _Status(SphinxDirective):
             rows = rows_of(load_results(Path(self.env.app.srcdir)))
         except BookError as error:
             raise self.error(str(error)) from error
-        formats = {"seconds": ".1f", "live": "d", "recorded": "d"}
-        return _raw(table(rows, columns, caption=caption, formats=formats).markup)
+        return _raw(table(rows, columns, caption=caption).markup)
 
 
 class _Banner(SphinxDirective):

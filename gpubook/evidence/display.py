@@ -107,7 +107,7 @@ def solution(why: str, sources: Sequence[tuple[Mapping, bool]]) -> Shown:
 
 
 def _cell(value: Any, spec: str) -> str:
-    if value is None:
+    if value is None or value == "":
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -116,22 +116,24 @@ def _cell(value: Any, spec: str) -> str:
 
 def table(
     rows: Sequence[Mapping[str, Any]],
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | tuple[str, str]] | None = None,
     *,
     caption: str = "",
-    formats: Mapping[str, str] | None = None,
 ) -> Shown:
     """A table of dictionaries.
 
     ``columns`` maps a row's keys to headers (with units) and sets their order; without it the
-    first row's keys are used. ``formats`` maps a key to a format specification such as
-    ``".1f"``. ``None`` shows as a dash, true and false as yes and no. Everything is escaped.
+    first row's keys are used. A header of numbers comes with their format specification, such
+    as ``("Time (s)", ".1f")``. ``None`` and an empty text show as a dash, true and false as yes
+    and no. Everything is escaped.
     """
-    columns = dict(columns or {key: key for key in (rows[0] if rows else {})})
-    formats = formats or {}
-    text = [[_cell(row.get(key), formats.get(key, "")) for key in columns] for row in rows]
+    asked = columns or {key: key for key in (rows[0] if rows else {})}
+    pairs = {key: (head, "") if isinstance(head, str) else head for key, head in asked.items()}
+    columns = {key: head for key, (head, _) in pairs.items()}
+    formats = {key: spec for key, (_, spec) in pairs.items()}
+    text = [[_cell(row.get(key), formats[key]) for key in columns] for row in rows]
     numeric = {
-        key: any(isinstance(row.get(key), int | float) for row in rows) and key in formats
+        key: any(isinstance(row.get(key), int | float) for row in rows) and formats[key] != ""
         for key in columns
     }
     wordy = [any(len(line[i]) > _WORDY for line in text) for i in range(len(columns))]

@@ -65,7 +65,12 @@ def collate(
     return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
-def padding_share(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> float:
-    """Share of the computed tokens that are padding, 0 to 1."""
-    computed = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
+def padding_share(
+    lengths: Sequence[int], batches: Sequence[Sequence[int]], *, width: int | None = None
+) -> float:
+    """Share of the computed tokens that are padding, 0 to 1.
+
+    Messages are padded to ``width`` tokens, by default to the longest of their batch.
+    """
+    computed = sum(len(b) * (width or max(lengths[i] for i in b)) for b in batches)
     return 1 - sum(lengths[i] for batch in batches for i in batch) / computed

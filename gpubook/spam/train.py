@@ -19,7 +19,7 @@ import numpy as np
 
 from gpubook.errors import BookError, UsageError
 from gpubook.spam import assets, batches, checkpoint, metrics
-from gpubook.spam.data import LABELS, Messages, Split
+from gpubook.spam.data import LABELS, Split
 from gpubook.spam.distributed import Alone, World
 from gpubook.spam.model import (
     Backend,
@@ -67,6 +67,10 @@ class Trained:
     metrics: dict
     recipe: dict  # as used, with the learning rate that was chosen
     stages: dict[str, float]  # seconds: load, train (with validation), test and save
+
+    def record(self) -> dict:
+        """Scores, history, losses and recipe in one dictionary of plain data, to be kept."""
+        return self.metrics | {"losses": self.losses, "recipe": self.recipe}
 
 
 Log = Callable[[str], None]
@@ -508,16 +512,3 @@ def probabilities_of(
     out = np.empty(len(encoded))
     out[canonical] = found
     return out.tolist()
-
-
-def describe_split(split: Split) -> list[dict]:
-    """One row a part: messages, spam, and the share of spam."""
-    parts: dict[str, Messages] = {
-        "train": split.train,
-        "validation": split.validation,
-        "test": split.test,
-    }
-    return [
-        {"part": name, "messages": len(m), "spam": m.spam, "share": m.spam / len(m)}
-        for name, m in parts.items()
-    ]

@@ -18,9 +18,7 @@ ROWS = [{"name": "<b>", "seconds": 1.25}, {"name": True, "seconds": None}]
 
 
 def test_a_table_escapes_formats_and_names_its_columns():
-    shown = table(
-        ROWS, {"name": "Name", "seconds": "Time (s)"}, caption="T & C", formats={"seconds": ".1f"}
-    )
+    shown = table(ROWS, {"name": "Name", "seconds": ("Time (s)", ".1f")}, caption="T & C")
     root = ET.fromstring(shown._repr_html_())
     assert [th.text for th in root.iter("th")] == ["Name", "Time (s)"]
     assert all(th.get("scope") == "col" for th in root.iter("th"))
@@ -28,6 +26,10 @@ def test_a_table_escapes_formats_and_names_its_columns():
     assert root.find("table/caption").text == "T & C"
     assert root.get("tabindex") == "0"  # a keyboard can scroll it
     assert repr(shown).splitlines()[0] == "T & C"
+
+
+def test_what_is_not_known_shows_as_a_dash():
+    assert repr(table([{"a": None, "b": "", "c": 0}])).splitlines()[-1].split() == ["–", "–", "0"]
 
 
 def test_an_empty_table_is_a_table():

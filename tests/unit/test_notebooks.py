@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import statistics
 
 import pytest
 
@@ -75,9 +76,9 @@ def test_a_page_is_opened_under_its_own_name_and_finished_last(name):
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_cells_are_short(name):
-    lengths = sorted(len(source(cell).splitlines()) for cell in code(name))
-    assert lengths[len(lengths) // 2] <= 9
-    assert lengths[-1] <= 25
+    lengths = [sum(map(bool, source(cell).splitlines())) for cell in code(name)]  # blank: no line
+    assert statistics.median(lengths) <= 4
+    assert max(lengths) <= 20
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -262,6 +262,12 @@ def test_batches_by_length_hold_every_message_once_and_little_padding():
     assert batches.padding_share(lengths, chance) > 0.4
 
 
+def test_padding_counts_what_is_computed_for_nothing():
+    lengths, plan = [10, 40, 30, 30], [[0, 1], [2, 3]]
+    assert batches.padding_share(lengths, plan) == pytest.approx(30 / 140)
+    assert batches.padding_share(lengths, plan, width=50) == pytest.approx(90 / 200)
+
+
 def test_a_bucket_is_the_narrowest_width_that_holds_a_message():
     for length in range(1, 129):
         fitting = [width for width in batches.WIDTHS if width >= length]
