@@ -21,8 +21,8 @@ pdf: book ## the whole book as _build/gpu-container.pdf (needs Chromium)
 
 test: setup lint ## all tests; lanes without an engine, a GPU or a browser skip with the reason
 	@eval "$$(.ci/engine find 2>/dev/null)"; \
-	$(BIN)/python -m pytest --ignore=tests/unit && \
-	$(BIN)/python -m pytest tests/unit --numprocesses=2 --dist=loadfile
+	$(BIN)/python -m pytest --ignore=tests/unit; seen=$$?; [ $$seen -le 1 ] || exit $$seen; \
+	$(BIN)/python -m pytest tests/unit --numprocesses=2 --dist=loadfile && exit $$seen
 
 lint: setup ## code, notebooks and text
 	@$(BIN)/ruff check .

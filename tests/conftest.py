@@ -114,7 +114,7 @@ def pytest_sessionstart(session):
     try:
         machine.check(machine.required())
     except BookError as error:
-        pytest.exit(str(error), returncode=1)
+        pytest.exit(str(error), returncode=2)  # 1 is for tests that failed
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -70,7 +70,10 @@ def wilson(successes: int, trials: int) -> list[float]:
     p, z2 = successes / trials, Z95**2
     centre = (p + z2 / (2 * trials)) / (1 + z2 / trials)
     half = Z95 * math.sqrt(p * (1 - p) / trials + z2 / (4 * trials**2)) / (1 + z2 / trials)
-    return [max(0.0, centre - half), min(1.0, centre + half)]
+    # At the ends the formula gives 0 and 1; computed in floating point it misses them.
+    low = centre - half if successes else 0.0
+    high = centre + half if successes < trials else 1.0
+    return [low, high]
 
 
 def f1_interval(tn: int, fp: int, fn: int, tp: int, *, draws: int = 4000) -> list[float]:

@@ -1,11 +1,13 @@
 """Notebook 06: the saved model predicts as it did in training, and doubts are shown."""
 
 import itertools
+import os
 
 import pytest
 from sklearn import metrics as reference
 
 from gpubook.spam import data
+from tests.notebooks.judge import assert_scores
 
 NAME = "06-predict-and-clean-up"
 
@@ -44,14 +46,17 @@ def test_the_page_says_which_of_them_is_in_the_collection(page):
     hey, mobile = page.evidence("seen-before").data
     assert (hey["times"], hey["part"]) == (0, None)
     assert mobile["times"] >= 1
-    assert mobile["part"] in ("train", "validation", "test")
-    assert mobile["text"] in data.load().texts
+    _, _, split = data.prepare(seed=2023)
+    assert mobile["text"] in getattr(split, mobile["part"]).texts
 
 
 def test_the_unseen_messages_are_unseen_and_the_clear_ones_are_right(page):
     rows = page.evidence("unseen").data
     assert all(row["in_collection"] == 0 for row in rows)
     assert len(rows) >= 10
+    threshold = page.evidence("test").data["threshold"]
+    for row in rows:
+        assert row["label"] == ("spam" if row["probability"] >= threshold else "ham")
     assert all(row["label"] == "ham" for row in rows if row["ours"] == "ham")
     spam_of_that_time = [row for row in rows if row["ours"] == "spam"][:3]
     assert all(row["label"] == "spam" for row in spam_of_that_time)
@@ -60,9 +65,23 @@ def test_the_unseen_messages_are_unseen_and_the_clear_ones_are_right(page):
 def test_a_higher_threshold_hides_less_ham_and_misses_more_spam(page):
     cuts = sorted(page.evidence("thresholds").data, key=lambda row: row["threshold"])
     assert len({row["threshold"] for row in cuts}) >= 2
+    test = page.evidence("test").data
+    for row in cuts:
+        assert_scores(row, test["labels"], test["probabilities"])
     for low, high in itertools.pairwise(cuts):
         assert high["false_spam"] <= low["false_spam"]
         assert high["missed_spam"] >= low["missed_spam"]
+
+
+def test_the_careful_filter_is_the_boldest_that_is_precise_enough(page, results):
+    valid = results("05-fine-tune-bert").evidence("training").data["validation_predictions"]
+    precision, _, thresholds = reference.precision_recall_curve(
+        valid["labels"], valid["probabilities"], drop_intermediate=False
+    )
+    precise = [t for p, t in zip(precision[:-1], thresholds, strict=True) if p >= 0.99]
+    cuts = {row["way"]: row for row in page.evidence("thresholds").data}
+    assert cuts["careful"]["threshold"] == pytest.approx(min(precise, default=1.0))
+    assert cuts["highest F1"]["threshold"] == page.evidence("test").data["threshold"]
 
 
 def test_disguises_are_judged_against_the_undisguised(page):
@@ -84,6 +103,14 @@ def test_batches_are_faster_than_one_at_a_time(page):
         speed["messages_per_second"] / speed["one_at_a_time_messages_per_second"]
     )
     assert speed["ratio"] > 1.2
+    assert speed["messages_per_second"] == pytest.approx(speed["messages"] / speed["seconds"])
+
+
+def test_the_files_are_those_of_the_model_with_their_owner(page, results):
+    rows = page.evidence("model-folder").data
+    files = [{key: row[key] for key in ("file", "bytes")} for row in rows]
+    assert files == results("05-fine-tune-bert").evidence("saved").data
+    assert {row["uid"] for row in rows} == {row["you"] for row in rows} == {os.getuid()}
 
 
 def test_the_clean_up_removes_what_it_made_and_shows_the_disk(page):

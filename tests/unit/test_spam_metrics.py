@@ -69,6 +69,12 @@ def test_intervals_hold_the_value_and_shrink_with_more_messages():
         assert many[f"{key}_interval"][1] - many[f"{key}_interval"][0] < high - low
 
 
+@pytest.mark.parametrize("trials", [1, 4, 58, 1000])
+def test_an_interval_holds_its_share_at_both_ends_too(trials):
+    assert metrics.wilson(0, trials)[0] == 0
+    assert metrics.wilson(trials, trials)[1] == 1
+
+
 def test_wilson_gives_the_published_example():
     # Newcombe, 1998, table I: 81 of 263 and 0 of 20.
     assert metrics.wilson(81, 263) == pytest.approx([0.2553, 0.3662], abs=1e-4)
