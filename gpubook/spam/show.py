@@ -12,9 +12,21 @@ MIB, GIB = 2**20, 2**30
 _SHOWN = 160  # characters of a message that a row of mistakes shows
 
 
+_COUNTED = {
+    "rows_of_the_file": "Rows, as a CSV reader takes the file",
+    "messages": "Messages",
+    "spam": "Spam among them",
+    "exact_copies": "Exact copies of another message",
+    "without_exact_copies": "Messages without those copies",
+    "families_of_near_copies": "Families among those (most hold one message)",
+    "sha256": "SHA-256 of the file",
+}
+
+
 def counts(counted: Mapping[str, Any]) -> Any:
-    """What `data.describe` counted, a row each."""
-    rows = [{"what": what, "number": number} for what, number in counted.items()]
+    """What `data.describe` counted, a row each; of the SHA-256 the first digits."""
+    numbers = {**counted, "sha256": f"{counted['sha256'][:16]}…"}
+    rows = [{"what": what, "number": numbers[key]} for key, what in _COUNTED.items()]
     return table(rows, {"what": "Counted", "number": "Number"})
 
 

@@ -26,6 +26,13 @@ def recorded(name: str):
     return load_recording(RECORDED / f"{name}.json")["data"]
 
 
+def test_the_counts_are_told_in_words_and_in_the_order_of_the_page():
+    shown = cells(show.counts(recorded("data")))
+    assert [row["Number"] for row in shown[:3]] == ["4837", "5574", "747"]
+    assert not any("_" in row["Counted"] for row in shown)
+    assert recorded("data")["sha256"].startswith(shown[-1]["Number"].rstrip("…"))
+
+
 def test_scores_stand_under_their_names():
     score = metrics.scores([0, 0, 0, 1, 1], [0.1, 0.2, 0.9, 0.8, 0.3])
     (row,) = cells(show.scores({"ours": score}))
