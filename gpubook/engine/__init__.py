@@ -1,9 +1,10 @@
 """The Docker Engine reviewed: where it is, what it is made of, what it runs, what a container is.
 
-Four parts: `endpoint` finds the engine and explains why it cannot be reached; `review` reads
-version, info and daemon.json; `processes` reads dockerd, containerd, the shim and runc from
-/proc; `container` starts one and looks at it. Every live reading goes through the parser that
-also reads the captures of another machine, so that both have one shape.
+`endpoint` finds the engine and explains why it cannot be reached; `install` checks each step of
+an installation; `review` reads version, info and daemon.json; `processes` reads dockerd,
+containerd, the shim and runc from /proc; `container` starts one and looks at it; `captures`
+turns another machine's files into the same data; `show` has the tables of notebook 01. Every
+live reading goes through the parser that also reads those captures, so that both have one shape.
 """
 
 from gpubook.engine.container import (

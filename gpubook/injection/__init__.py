@@ -2,7 +2,8 @@
 
 `observation` reads text, `classes` holds the tables, `classify` applies them, `path` decides who
 injected, `difference` compares, `cdi` reads specifications; `collect`, `own`, `stub` and `toolkit`
-work on a live engine; `captures` turns another machine's files into the same data.
+work on a live engine; `captures` turns another machine's files into the same data; `walkthrough`
+and `show` are what notebook 03 displays.
 """
 
 from gpubook.injection.cdi import Spec, SpecError, explain, missing, review

@@ -1,5 +1,14 @@
 """SMS spam: the data, the small BERT, training, evaluation and prediction.
 
+- ``assets`` fetches, ``data`` reads and splits, ``batches`` cuts messages into tensors
+- ``model`` is the network; ``steps`` is one step of it, ``processor`` what that costs on a CPU
+- ``train`` is the whole training, ``checkpoint`` keeps it; ``distributed`` divides it among
+  processes, ``scaling`` measures what they gain
+- ``metrics`` scores; ``baseline`` is the simple way, ``trainer`` the way of 2023 and a tuned one;
+  ``ladder`` and ``bench`` compare them with ours
+- ``predict`` labels messages; ``cli`` has the commands; ``show`` and ``plots`` are what the
+  notebooks display
+
 ``import gpubook.spam`` stays cheap: torch and transformers load only where they are used.
 """
 
