@@ -19,13 +19,10 @@ book: setup ## execute the notebooks that changed, render _build/html
 pdf: book ## the whole book as _build/gpu-container.pdf (needs Chromium)
 	@$(BIN)/gpubook pdf
 
-# What measures comes first, alone; then the engine's tests, which mostly wait, beside the unit's.
 test: setup lint ## all tests; lanes without an engine, a GPU or a browser skip with the reason
 	@eval "$$(.ci/engine find 2>/dev/null)"; \
-	$(BIN)/python -m pytest --ignore=tests/docker --ignore=tests/unit; seen=$$?; \
-	[ $$seen -le 1 ] || exit $$seen; \
-	$(BIN)/python -m pytest tests/docker tests/unit --numprocesses=2 --dist=loadgroup \
-		--no-loadscope-reorder && exit $$seen
+	$(BIN)/python -m pytest --ignore=tests/unit; seen=$$?; [ $$seen -le 1 ] || exit $$seen; \
+	$(BIN)/python -m pytest tests/unit --numprocesses=2 --dist=loadfile && exit $$seen
 
 lint: setup ## code, notebooks and text
 	@$(BIN)/ruff check .

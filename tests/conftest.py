@@ -98,18 +98,11 @@ def built_book(executed) -> Path:
     return executed / "html"
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Skip what this machine cannot do, with the reason; with REQUIRE it is an error instead.
-
-    Side by side, the tests of the engine stay in one process, which has the images they build;
-    those of any other file do, too.
-    """
+    """Skip what this machine cannot do, with the reason; with REQUIRE it is an error instead."""
     here = machine.probe()
     must = machine.required()
     for item in items:
-        own = "docker" if ROOT / "tests/docker" in item.path.parents else item.path.name
-        item.add_marker(pytest.mark.xdist_group(own))
         for name in ("docker", "gpu"):
             capability = here.capabilities[name]
             if item.get_closest_marker(name) and not capability.available and name not in must:
