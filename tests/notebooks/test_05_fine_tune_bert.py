@@ -70,6 +70,8 @@ def test_the_scores_are_those_of_the_stored_predictions(page, training):
         assert (score["messages"], score["spam"]) == (part["messages"], part["spam"])
     assert training["test"]["threshold"] == 0.5
     assert training["test_at_threshold"]["threshold"] == training["threshold"]
+    low, high = training["test_at_threshold"]["f1_interval"]
+    assert 0 < high - low < 0.2, "an interval that says something"
     assert_scores(training["history"][-1]["validation"], **training["validation_predictions"])
     for score in (row["validation"] for row in training["history"]):  # whatever was predicted
         wrong = score["false_spam"] + score["missed_spam"]
