@@ -27,6 +27,7 @@ test: setup lint ## all tests; lanes without an engine, a GPU or a browser skip 
 lint: setup ## code, notebooks and text
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@PATH="$(BIN):$$PATH" $(BIN)/python tools/lint_notebooks.py check
 	@$(BIN)/codespell README.md CONTRIBUTING.md book examples gpubook notebooks tests tools
 	@$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	@$(BIN)/shellcheck .ci/run docker/build docker/choose-base docker/entrypoint \
@@ -37,6 +38,7 @@ lint: setup ## code, notebooks and text
 format: setup ## format the code and strip the notebooks' outputs
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
+	@PATH="$(BIN):$$PATH" $(BIN)/python tools/lint_notebooks.py format
 	@$(BIN)/nbstripout --keep-id notebooks/*.ipynb
 
 lab: setup ## JupyterLab on this machine

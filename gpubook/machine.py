@@ -19,9 +19,10 @@ from pathlib import Path
 
 from gpubook.errors import MissingCapability, UsageError
 
-CAPABILITIES = ("docker", "gpu", "toolkit")
-"""What a measurement can need: a Docker Engine and its client; an NVIDIA GPU that this Python
-can compute on; the NVIDIA Container Toolkit's command ``nvidia-ctk``."""
+CAPABILITIES = ("docker", "host", "root", "gpu", "toolkit")
+"""What a measurement can need: a Docker Engine and its client; that engine's processes in this
+machine's process table; the rights of root; an NVIDIA GPU that this Python can compute on; the
+NVIDIA Container Toolkit's command ``nvidia-ctk``."""
 
 _PROBE_SECONDS = 5
 
@@ -129,7 +130,13 @@ def probe() -> Machine:
         kernel=platform.release(),
         container=_in_container(),
         software=software,
-        capabilities={"docker": docker, "gpu": gpu, "toolkit": toolkit},
+        capabilities={
+            "docker": docker,
+            "host": _host(docker),
+            "root": _root(),
+            "gpu": gpu,
+            "toolkit": toolkit,
+        },
     )
 
 
@@ -254,6 +261,26 @@ def _docker() -> tuple[str | None, Capability]:
     if not shutil.which("docker"):
         return version, Capability(False, "an engine answers, but there is no docker command")
     return version, Capability(True, f"Docker Engine {version} at {endpoint}")
+
+
+def _host(docker: Capability) -> Capability:
+    """Whether the engine's processes are among this machine's."""
+    if not docker.available:
+        return Capability(False, docker.why)
+    names = (_read(str(path)) for path in Path("/proc").glob("[0-9]*/comm"))
+    if any(name.strip() == "dockerd" for name in names):
+        return Capability(True, "dockerd is in this machine's process table")
+    return Capability(
+        False,
+        "dockerd is not in this machine's process table: the engine runs elsewhere (Docker "
+        "Desktop's virtual machine, say), or this is a container without --pid=host",
+    )
+
+
+def _root() -> Capability:
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Capability(True, "running as root")
+    return Capability(False, "running as an ordinary user")
 
 
 def _toolkit() -> tuple[str | None, Capability]:

@@ -42,3 +42,13 @@ window.addEventListener("afterprint", () => {
   if (screenTheme) document.documentElement.dataset.theme = screenTheme;
   for (const box of folded) box.open = false;
 });
+
+// A guess stands beside the result once it was written down. It stays in this page.
+document.addEventListener("change", ({ target }) => {
+  if (!target.closest?.(".gb-guess")) return;
+  for (const result of document.querySelectorAll(`.gb-result[data-guess="${target.name}"]`)) {
+    let yours = result.querySelector(".gb-yours");
+    if (!yours) result.append((yours = Object.assign(document.createElement("span"), { className: "gb-yours" })));
+    yours.textContent = target.value ? ` Your guess: ${target.value}.` : "";
+  }
+});

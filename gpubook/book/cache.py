@@ -17,7 +17,7 @@ from typing import Any
 import gpubook
 from gpubook import machine
 from gpubook.book.notebooks import Notebook
-from gpubook.evidence import selfcheck
+from gpubook.evidence import checks
 from gpubook.evidence.records import canonical
 
 _PACKAGE = Path(gpubook.__file__).resolve().parent
@@ -73,7 +73,7 @@ def inputs(
         "modules": modules,
         "packages": packages(),
         "machine": digest(canonical(machine.probe().fingerprint())),
-        "questions": file_digest(selfcheck.path_of(root, notebook.name)),
+        "questions": file_digest(checks.path_of(root, notebook.name)),
         "recordings": {p.relative_to(root).as_posix(): file_digest(p) for p in recordings},
         "replay": os.environ.get("GPUBOOK_RECORDING", ""),
         "after": after,

@@ -27,6 +27,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.typing import ExtensionMetadata
 
 from gpubook.errors import BookError
+from gpubook.evidence.magics import PARSERS
 
 INJECTED = "injected-parameters"
 """The tag of the cell that papermill adds after the parameters cell."""
@@ -55,8 +56,23 @@ def executed_source(source: str, executed: Path) -> str:
     for cell in book["cells"]:
         if _tagged(cell, INJECTED):
             cells.append(_parameters_note(cell, ran))
-        cells.append(cell)
+        cells.append(_as_read(cell))
     return json.dumps(book | {"cells": cells})
+
+
+def _as_read(cell: dict) -> dict:
+    """A cell as the page shows it: without its magic, which is machinery.
+
+    A ``%%terminal`` cell shows its commands in the transcript, so its source is left out.
+    """
+    if cell["cell_type"] != "code" or not (magic := re.match(r"%%(\w+).*\n", _text(cell))):
+        return cell
+    if magic[1] == "terminal":
+        tags = [*cell["metadata"].get("tags", ()), "remove-input"]
+        return cell | {"metadata": cell["metadata"] | {"tags": tags}}
+    if magic[1] in PARSERS:
+        return cell | {"source": _text(cell)[magic.end() :]}
+    return cell
 
 
 def _tagged(cell: dict, tag: str) -> bool:
@@ -268,7 +284,7 @@ class _Banner(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        from gpubook.evidence.display import banner
+        from gpubook.evidence.display import chip
 
         mode = directives.choice(self.arguments[0], ["live", "recorded"])
         try:
@@ -280,7 +296,7 @@ class _Banner(SphinxDirective):
         shown.sort(key=lambda item: not item["record"]["provenance"]["machine"]["gpus"])
         if shown:
             record, why = shown[0]["record"], shown[0]["why"]
-            return _raw(banner(record, live=mode == "live", why=why).markup)
+            return _raw(chip(record, live=mode == "live", why=why).markup)
         text = f"(Nothing is {mode} in this build, so there is no such banner to show.)"
         return [nodes.paragraph("", "", nodes.emphasis(text, text))]
 

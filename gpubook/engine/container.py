@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpubook import machine
 from gpubook.engine.endpoint import (
     EngineRefused,
     ImageMissing,
@@ -56,6 +57,13 @@ def choose_image(image: str = "", client: DockerClient | None = None) -> str:
                 f"`-p IMAGE NAME`; here are: {', '.join(here) or 'none'}"
             ) from error
     return wanted[0]
+
+
+def image_here(image: str = "") -> str:
+    """The image for a page's containers: `choose_image`, or where no engine answers, its name."""
+    if machine.probe().capabilities["docker"].available:
+        return choose_image(image)
+    return image or DEMO_IMAGES[0]
 
 
 def image_facts(image: str, client: DockerClient | None = None) -> dict:

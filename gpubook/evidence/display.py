@@ -1,4 +1,4 @@
-"""How evidence looks on a page: the banner, tables, figures, terminal transcripts.
+"""How evidence looks on a page: the chip, tables, figures, terminal transcripts.
 
 Plain HTML and SVG with a text form beside it, so that pages need no script, no network and
 no widget state. Colours come from ``currentColor`` where they can, so that both themes work.
@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import html
 import io
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_LOOK = {
-    "live": ("#1a7f37", "LIVE"),
-    "recorded": ("#9a6700", "RECORDED"),
-    "stub": ("#8250df", "STUB DRIVER"),
-}
-
+_COLOURS = {"live": "#1a7f37", "recorded": "#9a6700"}
+"""For JupyterLab, which does not load the book's style."""
 
 _WORDY = 32
 """A column with more characters than this in a cell holds text, and gets room to wrap it."""
@@ -39,6 +36,16 @@ class Shown:
         return self.text
 
 
+def show(shown: Shown) -> None:
+    """Show in a notebook; print in a plain Python session."""
+    try:
+        from IPython.display import display
+    except ImportError:
+        print(shown)
+    else:
+        display(shown)
+
+
 def machine_line(provenance: Mapping) -> str:
     """One line that names a machine: GPU or processor, memory, driver, Docker, toolkit."""
     described, software = provenance["machine"], provenance["software"]
@@ -53,36 +60,30 @@ def machine_line(provenance: Mapping) -> str:
     return " · ".join(words)
 
 
-def kind(record: Mapping, *, live: bool) -> str:
-    """``"live"``, ``"recorded"`` or, where a stand-in answered for the driver, ``"stub"``."""
-    return "stub" if record["provenance"]["stub"] else "live" if live else "recorded"
+def mode(*, live: bool) -> str:
+    """``"live"`` or ``"recorded"``."""
+    return "live" if live else "recorded"
 
 
-def banner(record: Mapping, *, live: bool, why: str | None) -> Shown:
-    """The line above a result that says whether it was measured now, where and when."""
-    provenance = record["provenance"]
-    kind_ = kind(record, live=live)
-    colour, word = _LOOK[kind_]
-    when = provenance["date"].replace("T", " ").replace("Z", " UTC")
-    parts = [machine_line(provenance), when]
-    if kind_ == "recorded":
-        parts.insert(0, f"on the machine “{provenance['machine']['name']}”")
-        if provenance["source"]:
-            parts.append(f"source: {provenance['source']}")
-    else:
-        parts.insert(0, "measured on this machine now")
-    if kind_ == "stub":
-        parts.append("a stand-in answered for the NVIDIA driver")
-    detail = " · ".join(parts)
+def chip(record: Mapping, *, live: bool, why: str | None) -> Shown:
+    """One line that says live or recorded, on which machine, when; the rest folds out of it."""
+    provenance, mode_ = record["provenance"], mode(live=live)
+    name = record["name"]
+    machine = "this machine" if live else provenance["machine"]["name"]
+    line = f"{machine} · {provenance['date'][:10]}"
+    details = [machine_line(provenance), provenance["date"].replace("T", " ").replace("Z", " UTC")]
+    if provenance["source"]:
+        details.append(f"source: {provenance['source']}")
     if why:
-        detail += f". Not measured here: {why}"
+        details.append(f"not measured here: {why}")
+    detail = " · ".join(details)
     markup = (
-        f'<div class="gb-evidence gb-{kind_}" style="border-left:0.3em solid {colour};'
-        f'padding:0.3em 0.8em;margin:0.5em 0"><strong>{word}</strong> '
-        f'<span class="gb-evidence-name">{html.escape(record["name"])}</span>: '
-        f"{html.escape(detail)}</div>"
+        f'<details class="gb-evidence gb-{mode_}" style="border-left:0.3em solid '
+        f'{_COLOURS[mode_]};padding:0 0.6em;margin:0.4em 0"><summary><strong>{mode_.upper()}'
+        f'</strong> <span class="gb-evidence-name">{html.escape(name)}</span> · '
+        f"{html.escape(line)}</summary>{html.escape(detail)}</details>"
     )
-    return Shown(markup, f"[{word}] {record['name']}: {detail}")
+    return Shown(markup, f"[{mode_.upper()}] {name} · {line} ({detail})")
 
 
 def inline(text: str) -> str:
@@ -96,14 +97,73 @@ def inline(text: str) -> str:
 
 def solution(why: str, sources: Sequence[tuple[Mapping, bool]]) -> Shown:
     """Why an exercise's answer is so, and which evidences (record, live) it was computed from."""
-    said = []
+    names = []
     for record, live in sources:
-        where = "measured now" if live else f"recorded on {record['provenance']['machine']['name']}"
-        said.append(f"{record['name']} ({kind(record, live=live)}: {where})")
-    rest = f"Computed from {', '.join(said)}." if said else "No measurement is needed for it."
+        machine = "this machine" if live else record["provenance"]["machine"]["name"]
+        names.append(f"{record['name']} ({mode(live=live)}: {machine})")
+    rest = f"Computed from {', '.join(names)}." if names else "No measurement is needed for it."
     note = f"<p><small>{html.escape(rest)}</small></p>"
     markup = f'<div class="gb-solution-why"><p>{inline(why)}</p>{note}</div>'
     return Shown(markup, f"{' '.join(why.split())}\n{rest}")
+
+
+def value(data: Any, *, caption: str = "", head: int | None = None) -> Shown:
+    """Plain JSON as a reader wants to see it: rows as a table, a text as it was printed.
+
+    A list of dictionaries is a table; a dictionary of single values has a row for each; anything
+    else is text. With ``head``, lines of text after that many are folded away.
+    """
+    if isinstance(data, list) and data and all(isinstance(row, dict) for row in data):
+        return table(data, _columns(data), caption=caption)
+    if isinstance(data, dict) and data and all(map(_single, data.values())):
+        rows = [{"what": _words(key), "value": _number(item)} for key, item in data.items()]
+        return table(rows, {"what": "What", "value": "Value"}, caption=caption)
+    if isinstance(data, list) and all(map(_single, data)):
+        return text("\n".join(_number(item) for item in data), head=head)
+    if isinstance(data, str):
+        return text(data, head=head)
+    if _single(data):
+        return text(_number(data))
+    return text(json.dumps(data, indent=2, ensure_ascii=False), head=head)
+
+
+def _single(item: Any) -> bool:
+    return item is None or isinstance(item, str | int | float)
+
+
+def _words(key: str) -> str:
+    words = key.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def _number(item: Any) -> str:
+    return _cell(item, ",.4g" if isinstance(item, float) else "")
+
+
+def _columns(rows: Sequence[Mapping]) -> dict[str, str | tuple[str, str]]:
+    """Every key of any row, in order; a column of numbers with four significant digits."""
+    columns: dict[str, str | tuple[str, str]] = {}
+    for key in dict.fromkeys(key for row in rows for key in row):
+        floats = any(isinstance(row.get(key), float) for row in rows)
+        columns[key] = (_words(key), ",.4g") if floats else _words(key)
+    return columns
+
+
+def text(content: str, *, head: int | None = None) -> Shown:
+    """A text as it was printed."""
+    shown, rest = _fold(content.rstrip("\n"), head)
+    markup = f'<div class="gb-terminal">{_pre(html.escape(shown))}{rest}</div>'
+    return Shown(markup, content.rstrip("\n"))
+
+
+def _fold(content: str, head: int | None) -> tuple[str, str]:
+    """The first ``head`` lines, and the markup that folds the others."""
+    lines = content.split("\n")
+    if head is None or len(lines) <= head:
+        return content, ""
+    rest = _pre(html.escape("\n".join(lines[head:])))
+    summary = f"<summary>{len(lines) - head} more lines</summary>"
+    return "\n".join(lines[:head]), f'<details class="gb-more">{summary}{rest}</details>'
 
 
 def _cell(value: Any, spec: str) -> str:
@@ -226,19 +286,13 @@ def transcript(steps: Sequence[Mapping], *, head: int | None = None) -> Shown:
     for step in steps:
         command, output = step["command"], step["stdout"].rstrip("\n")
         note = "" if step["exit_code"] == 0 else f"[exit code {step['exit_code']}]"
-        lines = output.split("\n") if output else []
-        shown, rest = (lines, []) if head is None else (lines[:head], lines[head:])
+        shown, rest = _fold(output, head)
         block = f'<span class="gb-command">{html.escape(command)}</span>'
         if shown:
-            block += "\n" + html.escape("\n".join(shown))
+            block += "\n" + html.escape(shown)
         if note:
-            block += f'\n<span class="gb-exit">{note}</span>'
-        blocks.append(f'<div class="gb-step">{_pre(block)}</div>')
-        if rest:
-            blocks.append(
-                f'<details class="gb-more"><summary>{len(rest)} more lines</summary>'
-                f"{_pre(html.escape(chr(10).join(rest)))}</details>"
-            )
+            block += f'\n<span class="gb-exit">{html.escape(note)}</span>'
+        blocks.append(f'<div class="gb-step">{_pre(block)}</div>{rest}')
         plain += [f"$ {command}", *([output] if output else []), *([note] if note else [])]
     return Shown(f'<div class="gb-terminal">{"".join(blocks)}</div>', "\n".join(plain))
 

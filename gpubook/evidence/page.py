@@ -1,56 +1,20 @@
-"""A notebook's page: asks for evidence, measures or replays, says which, keeps the results."""
+"""A notebook's page: one object that its machinery cells use and its magics are bound to."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpubook import machine
 from gpubook.errors import BookError
-from gpubook.evidence import display, records, selfcheck, tabs, terminal
-from gpubook.evidence.records import EvidenceError
+from gpubook.evidence import checks, display, magics, opening, tabs
+from gpubook.evidence.ledger import Ledger
+from gpubook.evidence.obtain import Evidence, obtain, recorded
 
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a page got: ``data``, and whether it was measured here and now."""
-
-    record: dict
-    live: bool
-    why: str | None = None
-
-    @property
-    def data(self) -> Any:
-        """The measured data (plain JSON)."""
-        return self.record["data"]
-
-    @property
-    def provenance(self) -> dict:
-        """Machine, software, date and source."""
-        return self.record["provenance"]
-
-    @property
-    def machine(self) -> str:
-        """The short name of the machine that gave the data."""
-        return self.provenance["machine"]["name"]
-
-
-Draw = Callable[[Evidence], display.Shown | Sequence[display.Shown]]
-"""From an evidence to what the page shows of it."""
-
-
-def _pane(evidence: Evidence, draw: Draw) -> tabs.Pane:
-    """What one machine gave, under its banner."""
-    drawn = draw(evidence)
-    parts = [drawn] if isinstance(drawn, display.Shown) else list(drawn)
-    banner = display.banner(evidence.record, live=evidence.live, why=evidence.why)
-    return tabs.Pane(evidence.record, evidence.live, [banner, *parts])
+Draw = Callable[[Any], Any]
+"""From an evidence's data to what the page shows of it: something `display.value` can show."""
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -68,7 +32,7 @@ def find_root(start: Path | None = None) -> Path:
 
 
 class Page:
-    """One notebook's evidence.
+    """One notebook's evidence, and the cell magics that measure it (see `magics`).
 
     ``notebook`` is the file's stem, ``require`` the capabilities that must be live here, as the
     parameter REQUIRE has them; the environment variable REQUIRE adds to them.
@@ -82,152 +46,75 @@ class Page:
         self.root = find_root()
         self.require = machine.required(require)
         self._work = Path(w) if (w := os.environ.get("GPUBOOK_WORK")) else None
-        self._evidence: dict[str, Evidence] = {}
-        self._solutions: dict[int, dict] = {}
+        self._ledger = Ledger(notebook, self._work)
         here = machine.probe()
         machine.check(self.require, here)
-        terminal.register(self)
-        _show(_what_is_here(here, self.require))
+        magics.register(self)
+        display.show(opening.line(here, self.require))
 
-    def ask(
-        self,
-        name: str,
-        *,
-        measure: Callable[[], Any],
-        needs: str = "",
-        machine: str | None = None,
-        stub: bool = False,
-        draw: Draw | None = None,
-        others: Callable[[Any], bool] = lambda data: True,
-    ) -> Evidence:
-        """Measure now if this machine can, replay a recording if it cannot; say which.
+    def measure(self, name: str, measure: Callable[[], Any], *, needs: str = "") -> Evidence:
+        """Measure now if this machine can, replay a recording if it cannot; keep which.
 
-        ``measure`` returns plain JSON data. ``needs`` names the capabilities it takes, such as
-        ``"docker,gpu"``; ``machine`` picks whose recording is replayed. ``stub`` says that a
-        stand-in for the NVIDIA driver answers.
-
-        With ``draw``, and ``others``, the result is shown as `machines` shows it; without, only its
-        banner is.
-
-        Raises MissingCapability when a required capability is missing, EvidenceError when
-        there is nothing to replay.
+        ``measure`` returns plain JSON. ``needs`` names the capabilities it takes, such as
+        ``"docker,gpu"``. The magics call this; raises what `obtain` raises.
         """
-        wanted = _machine.parse_needs(needs)
-        missing = _machine.probe().missing(sorted(wanted))
-        if not missing:
-            provenance = records.here(stub=stub)
-            record = records.new_record(
-                self.notebook, name, measure(), needs=wanted, provenance=provenance
-            )
-            return self._keep(Evidence(record, live=True), draw, others)
-        _machine.check(wanted & self.require)
-        why = "; ".join(missing.values())
-        found = self.recorded(name)
-        if machine is not None:
-            found = [ev for ev in found if ev.machine == machine]
-        if not found:
-            raise EvidenceError(
-                f"{self.notebook}/{name} cannot be measured here ({why}) and has no recording"
-                + (f" on {machine}" if machine else "")
-            )
-        return self._keep(Evidence(found[0].record, live=False, why=why), draw, others)
+        evidence = obtain(
+            self.root, self.notebook, name, measure, needs=needs, require=self.require
+        )
+        self._ledger.keep(evidence)
+        return evidence
 
     def evidence(self, name: str) -> Evidence:
-        """What this page got under a name, for cells after the one that asked.
-
-        Raises EvidenceError when it did not ask yet.
-        """
-        if name not in self._evidence:
-            raise EvidenceError(
-                f"{self.notebook} has not asked for {name} yet: run that cell first"
-            )
-        return self._evidence[name]
+        """What this page has under a name. Raises EvidenceError before its cell has run."""
+        return self._ledger.get(name)
 
     def recorded(self, name: str) -> list[Evidence]:
         """Every machine's recording of an evidence of this notebook, the preferred one first."""
-        found = records.recordings_of(self.root, self.notebook, name)
-        return [Evidence(record, live=False) for record in found]
+        return recorded(self.root, self.notebook, name)
 
     def machines(
         self, name: str, draw: Draw, *, others: Callable[[Any], bool] = lambda data: True
     ) -> display.Shown:
-        """What this page got under a name, with a tab for each machine that has a recording.
+        """What this page has under a name, with a tab for each machine that has a recording.
 
-        ``draw`` makes of an evidence what its pane shows, a table, a figure or several, under
-        the evidence's banner. ``others`` says of a recording's data whether it belongs here.
-        With nothing recorded elsewhere there are no tabs.
+        ``draw`` makes of an evidence's data what its pane shows; ``others`` says of a recording's
+        data whether it belongs here. With nothing recorded elsewhere there are no tabs.
         """
         own = self.evidence(name)
-        recorded = [
-            ev
-            for ev in self.recorded(name)
-            if ev.record["sha256"] != own.record["sha256"] and others(ev.data)
-        ]
-        return tabs.machines([_pane(ev, draw) for ev in (own, *recorded)])
+        rest = [ev for ev in self.recorded(name) if ev.record["sha256"] != own.record["sha256"]]
+        panes = [own, *(ev for ev in rest if others(ev.data))]
+        return tabs.machines([_pane(evidence, draw) for evidence in panes])
 
-    def show_banner(self, evidence: Evidence) -> None:
-        """Show where an evidence comes from."""
-        _show(display.banner(evidence.record, live=evidence.live, why=evidence.why))
+    def chip(self, evidence: Evidence | str) -> display.Shown:
+        """The line that says where an evidence, or the one of that name, comes from."""
+        one = self.evidence(evidence) if isinstance(evidence, str) else evidence
+        return display.chip(one.record, live=one.live, why=one.why)
 
-    def solution(
-        self, exercise: int, answer: Any, *, of: Sequence[str | Evidence], why: str
-    ) -> None:
-        """Show and keep the answer to an exercise, for the reader and for the tests.
+    def answer(self, exercise: int, answer: Any, of: Sequence[str]) -> display.Shown:
+        """Keep the answer to an exercise; show why it is so and which evidences it rests on.
 
-        ``answer`` is plain JSON, computed from the evidences ``of`` (by name, if this page has
-        asked for them); the reader is told of each whether it is live. ``why`` explains the
-        answer, with code between backticks.
-
-        Raises EvidenceError when the answer is not JSON or an evidence was not asked for.
+        The words are the page's ``[[solution]]`` in ``book/checks``. Raises EvidenceError when
+        the answer is not JSON or an evidence was not measured, BadQuestions without words.
         """
-        sources = [self.evidence(one) if isinstance(one, str) else one for one in of]
-        try:
-            answer = json.loads(records.canonical(answer))
-        except (TypeError, ValueError) as error:
-            raise EvidenceError(
-                f"solution {exercise}: the answer is not plain JSON: {error}"
-            ) from error
-        names = [source.record["name"] for source in sources]
-        self._solutions[exercise] = {"exercise": exercise, "of": names, "answer": answer}
-        self._save(finished=False)
-        _show(display.solution(why, [(e.record, e.live) for e in sources]))
+        sources = [self.evidence(name) for name in of]
+        self._ledger.answer(exercise, answer, list(of))
+        why = self._checks().solution(exercise)
+        return display.solution(why, [(e.record, e.live) for e in sources])
+
+    def guess(self, name: str) -> display.Shown:
+        """The reader's guess at a result, before the page shows it. Kept in the page only."""
+        return checks.show_guess(self._checks().guess(name), name)
+
+    def reveal(self, name: str, value: float | str) -> display.Shown:
+        """The result that the reader guessed at, beside the guess."""
+        return checks.show_result(self._checks().guess(name), name, value)
 
     def self_check(self) -> display.Shown:
-        """This page's questions, with feedback for each option.
+        """This page's questions, with feedback for each option."""
+        return checks.show_questions(self._checks().questions, self.notebook[:2])
 
-        Raises BadQuestions when there are none, or they cannot be answered.
-        """
-        questions = selfcheck.load(selfcheck.path_of(self.root, self.notebook))
-        return selfcheck.show(questions, self.notebook[:2])
-
-    def _keep(
-        self, evidence: Evidence, draw: Draw | None, others: Callable[[Any], bool]
-    ) -> Evidence:
-        self._evidence[evidence.record["name"]] = evidence
-        self._save(finished=False)
-        if draw is None:
-            self.show_banner(evidence)
-            return evidence
-        _show(self.machines(evidence.record["name"], draw, others=others))
-        return evidence
-
-    def _save(self, *, finished: bool) -> None:
-        """Leave what is known so far for the process that executes this notebook."""
-        if self._work is None:
-            return
-        kept = [
-            {"mode": "live" if e.live else "recorded", "why": e.why, "record": e.record}
-            for e in self._evidence.values()
-        ]
-        state = {"notebook": self.notebook, "finished": finished, "evidences": kept}
-        state["solutions"] = list(self._solutions.values())
-        if finished:
-            state["modules"] = sorted(
-                str(Path(module.__file__).resolve())
-                for name, module in sys.modules.items()
-                if name.split(".")[0] == "gpubook" and getattr(module, "__file__", None)
-            )
-        records.write_json(self._work / "evidence.json", state)
+    def _checks(self) -> checks.Checks:
+        return checks.load(checks.path_of(self.root, self.notebook))
 
     @property
     def artifacts(self) -> Path:
@@ -253,45 +140,13 @@ class Page:
 
     def finish(self) -> display.Shown:
         """Close the page: the table of what was measured now and what was replayed."""
-        self._save(finished=True)
-        rows = [
-            {
-                "name": name,
-                "mode": display.kind(e.record, live=e.live),
-                "machine": display.machine_line(e.provenance),
-                "date": e.provenance["date"][:10],
-            }
-            for name, e in self._evidence.items()
-        ]
-        columns = {"name": "Evidence", "mode": "Live?", "machine": "Machine", "date": "Date"}
-        return display.table(rows, columns, caption="Where this page's results come from")
+        self._ledger.save(finished=True)
+        return opening.closing(self._ledger.evidences.values())
 
 
-_machine = machine  # `ask` has a parameter of that name
-
-
-def _show(shown: display.Shown) -> None:
-    """Show in a notebook; print in a plain Python session."""
-    try:
-        from IPython.display import display as show
-    except ImportError:
-        print(shown)
-    else:
-        show(shown)
-
-
-def _what_is_here(here: machine.Machine, require: frozenset[str]) -> display.Shown:
-    """The opening table of a page: this machine and what it can measure."""
-    gib = 2**30
-    rows = [
-        {"what": "Processor", "here": f"{here.cpu}, {here.cores} cores"},
-        {"what": "Memory", "here": f"{here.memory_bytes / gib:.1f} GiB"},
-        {"what": "System", "here": f"{here.os}, kernel {here.kernel}"},
-        {"what": "Free disk", "here": f"{shutil.disk_usage('.').free / gib:.1f} GiB"},
-    ]
-    labels = {"docker": "Docker Engine", "gpu": "GPU", "toolkit": "NVIDIA Container Toolkit"}
-    for name, capability in here.capabilities.items():
-        word = "" if capability.available else "none: "
-        must = " (required)" if name in require else ""
-        rows.append({"what": labels[name] + must, "here": word + capability.why})
-    return display.table(rows, {"what": "This machine", "here": "has"}, caption="This machine")
+def _pane(evidence: Evidence, draw: Draw) -> tabs.Pane:
+    """What one machine gave, under its chip."""
+    chip = display.chip(evidence.record, live=evidence.live, why=evidence.why)
+    drawing = draw(evidence.data)
+    shown = drawing if isinstance(drawing, display.Shown) else display.value(drawing)
+    return tabs.Pane(evidence.record, evidence.live, [chip, shown])

@@ -32,6 +32,14 @@ def canonical(value: Any) -> bytes:
     return text.encode("utf-8")
 
 
+def plain(value: Any, what: str) -> Any:
+    """``value`` as JSON gives it back: lists, not tuples. Raises EvidenceError if it cannot."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))  # keys keep their order
+    except (TypeError, ValueError) as error:
+        raise EvidenceError(f"{what} is not plain JSON: {error}") from error
+
+
 def checksum(record: dict) -> str:
     """SHA-256 of everything in a record but its own ``sha256``."""
     rest = {k: v for k, v in record.items() if k != "sha256"}
@@ -82,10 +90,7 @@ def new_record(
 
     Raises EvidenceError when ``data`` is not JSON (NaN and infinities are not).
     """
-    try:
-        data = json.loads(canonical(data))
-    except (TypeError, ValueError) as error:
-        raise EvidenceError(f"{notebook}/{name}: the data is not plain JSON: {error}") from error
+    data = plain(data, f"{notebook}/{name}: the data")
     record = {
         "schema": SCHEMA,
         "notebook": notebook,

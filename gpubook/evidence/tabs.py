@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gpubook.evidence.display import KEYS, Shown, kind
+from gpubook.evidence.display import KEYS, Shown
 
 
 def style(panes: int) -> str:
@@ -54,11 +54,8 @@ class Pane:
 
     @property
     def mode(self) -> str:
-        """``live``, ``stub driver``, or ``recorded`` with the year."""
-        told = kind(self.record, live=self.live)
-        if told == "recorded":
-            return f"recorded {self.record['provenance']['date'][:4]}"
-        return {"live": "live", "stub": "stub driver"}[told]
+        """``live``, or ``recorded`` with the year."""
+        return "live" if self.live else f"recorded {self.record['provenance']['date'][:4]}"
 
 
 def short_gpu(name: str) -> str:

@@ -1,28 +1,16 @@
-"""The cell magic ``%%terminal``: shell lines as a reader types them, run for real.
-
-::
-
-    %%terminal docker-info --needs docker
-    docker info
-
-The first word names the evidence. Options: ``--needs CAPABILITIES``, ``--timeout SECONDS`` for
-each command (60), ``--expect-failure`` where the error is what the page shows, ``--head LINES``
-to fold longer output.
-"""
+"""Shell lines as a reader types them, run for real, and loud when they fail."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
-import shlex
 import signal
 import subprocess
 import time
 from typing import Any
 
-from gpubook.errors import BookError, UsageError
-from gpubook.evidence import display, records
+from gpubook.errors import BookError
+from gpubook.evidence import display
 
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\r(?!\n)")
 
@@ -31,34 +19,30 @@ class CommandFailed(BookError):
     """A shown command ended with another exit code than the page expects."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
-        raise UsageError(f"%%terminal: {message}")
-
-
-def _parse(line: str) -> argparse.Namespace:
-    parser = _Parser(prog="%%terminal", add_help=False)
-    parser.add_argument("name")
-    parser.add_argument("--needs", default="")
-    parser.add_argument("--timeout", type=float, default=60)
-    parser.add_argument("--expect-failure", action="store_true")
-    parser.add_argument("--head", type=int)
-    return parser.parse_args(shlex.split(line))
-
-
 def commands(cell: str) -> list[str]:
-    """The commands of a cell: its lines, those ending in a backslash joined with the next.
+    """The commands of a cell: its lines, joined where bash asks for more.
 
-    Blank lines and whole-line comments are left out.
+    A line that ends in a backslash, a loop, or a here-document goes on. Blank lines and
+    whole-line comments between commands are left out.
     """
-    joined = re.sub(r"\\\n", "\\\n\0", cell).split("\n")
-    found: list[str] = []
-    for line in joined:
-        if line.startswith("\0"):
-            found[-1] += "\n" + line[1:]
-        elif line.strip() and not line.lstrip().startswith("#"):
-            found.append(line.rstrip())
-    return found
+    lines: list[str] = []
+    pending = ""
+    for line in cell.split("\n"):
+        if not pending and (not line.strip() or line.lstrip().startswith("#")):
+            continue
+        pending += line.rstrip() if not pending else f"\n{line}"
+        if not pending.endswith("\\") and _complete(pending):
+            lines.append(pending.rstrip())
+            pending = ""
+    return [*lines, pending] if pending else lines
+
+
+def _complete(command: str) -> bool:
+    """Whether bash would run this, or wait for another line. (`bash -n` only reads.)"""
+    if not re.search(r"<<|[(\"'`{]|\b(for|while|until|if|case|do|then)\b", command):
+        return True  # nothing that could be open: spares a process
+    read = subprocess.run(["bash", "-n"], input=command, capture_output=True, text=True)
+    return read.returncode == 0 and not read.stderr
 
 
 def run(command: str, *, timeout: float) -> dict[str, Any]:
@@ -94,50 +78,20 @@ def run(command: str, *, timeout: float) -> dict[str, Any]:
     }
 
 
-def _measure(lines: list[str], options: argparse.Namespace) -> dict:
-    steps = []
+def run_all(lines: list[str], timeout: float, *, expect_failure: bool = False) -> list[dict]:
+    """Run commands one after another; stop at the first that does not end as expected.
+
+    Raises CommandFailed, after showing what was printed until then.
+    """
+    steps: list[dict] = []
     for line in lines:
-        step = run(line, timeout=options.timeout)
-        if (step["exit_code"] != 0) != options.expect_failure:
-            display_steps = display.transcript([*steps, step])
-            print(display_steps)
-            last = step["stdout"].strip().split("\n")[-1]
-            if options.expect_failure:
-                raise CommandFailed(f"`{line}` was expected to fail and did not")
-            raise CommandFailed(f"`{line}` ended with exit code {step['exit_code']}: {last}")
+        step = run(line, timeout=timeout)
         steps.append(step)
-    return {"steps": steps}
-
-
-def register(page: Any) -> None:
-    """Give the running IPython session the magic, bound to ``page``. Elsewhere, do nothing."""
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return
-    shell = get_ipython()
-    if shell is None:
-        return
-
-    def terminal(line: str, cell: str) -> None:
-        options = _parse(line)
-        lines = commands(cell)
-
-        def draw(evidence: Any) -> display.Shown:
-            recorded = [step["command"] for step in evidence.data["steps"]]
-            if recorded != lines:
-                raise records.EvidenceError(
-                    f"{page.notebook}/{options.name}: the recording on {evidence.machine} is of "
-                    f"other commands ({recorded}), record it again"
-                )
-            return display.transcript(evidence.data["steps"], head=options.head)
-
-        page.ask(
-            options.name,
-            measure=lambda: _measure(lines, options),
-            needs=options.needs,
-            draw=draw,
-            others=lambda data: [step["command"] for step in data["steps"]] == lines,
-        )
-
-    shell.register_magic_function(terminal, "cell", "terminal")
+        if (step["exit_code"] != 0) == expect_failure:
+            continue
+        print(display.transcript(steps))
+        if expect_failure:
+            raise CommandFailed(f"`{line}` was expected to fail and did not")
+        last = step["stdout"].strip().split("\n")[-1]
+        raise CommandFailed(f"`{line}` ended with exit code {step['exit_code']}: {last}")
+    return steps

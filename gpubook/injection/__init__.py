@@ -37,7 +37,6 @@ from gpubook.injection.toolkit import (
     engine_view,
     expected_path,
     host_specification,
-    image_here,
     run_workload,
 )
 from gpubook.injection.walkthrough import as_typed, folder_of, landing, lines, side_by_side
@@ -70,7 +69,6 @@ __all__ = [
     "from_capture",
     "from_json",
     "host_specification",
-    "image_here",
     "injected",
     "known_path",
     "landing",

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from gpubook import engine, machine
+from gpubook import engine
 from gpubook.errors import BookError
 from gpubook.evidence import terminal
 from gpubook.injection.own import CdiUnavailable
@@ -126,14 +126,6 @@ def host_specification() -> dict[str, str]:
         f"no specification of nvidia.com/gpu in {', '.join(folders) or 'any folder'}: "
         "`sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml` makes one"
     )
-
-
-def image_here(image: str) -> str:
-    """The image for this page's containers: ``image``, or one of the book's that is here. Where
-    there is no engine nothing will run, and the name is only shown."""
-    if machine.probe().capabilities["docker"].available:
-        return engine.choose_image(image)
-    return image or engine.DEMO_IMAGES[0]
 
 
 def run_workload(command: str, *, stub: Path | None = None) -> dict[str, Any]:

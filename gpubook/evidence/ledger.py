@@ -1,0 +1,61 @@
+"""What a page has measured, replayed and answered so far, kept for whoever executes it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gpubook.evidence import records
+from gpubook.evidence.obtain import Evidence
+from gpubook.evidence.records import EvidenceError
+
+
+@dataclass
+class Ledger:
+    """One page's evidences and solutions. ``folder`` is None where nobody collects them."""
+
+    notebook: str
+    folder: Path | None
+    evidences: dict[str, Evidence] = field(default_factory=dict)
+    solutions: dict[int, dict] = field(default_factory=dict)
+
+    def keep(self, evidence: Evidence) -> None:
+        """Enter an evidence under its name."""
+        self.evidences[evidence.record["name"]] = evidence
+        self.save()
+
+    def get(self, name: str) -> Evidence:
+        """The evidence of that name. Raises EvidenceError when the page has none yet."""
+        if name not in self.evidences:
+            raise EvidenceError(f"{self.notebook} has no {name} yet: run the cell that measures it")
+        return self.evidences[name]
+
+    def answer(self, exercise: int, answer: Any, of: list[str]) -> None:
+        """Enter the answer to an exercise. Raises EvidenceError when it is not JSON."""
+        where = f"{self.notebook}, solution {exercise}: the answer"
+        entry = {"exercise": exercise, "of": of, "answer": records.plain(answer, where)}
+        self.solutions[exercise] = entry
+        self.save()
+
+    def save(self, *, finished: bool = False) -> None:
+        """Write everything so far for the process that executes this notebook."""
+        if self.folder is None:
+            return
+        items = [
+            {"mode": "live" if e.live else "recorded", "why": e.why, "record": e.record}
+            for e in self.evidences.values()
+        ]
+        state = {"notebook": self.notebook, "finished": finished, "evidences": items}
+        state["solutions"] = list(self.solutions.values())
+        if finished:
+            state["modules"] = _own_modules()
+        records.write_json(self.folder / "evidence.json", state)
+
+
+def _own_modules() -> list[str]:
+    """The library's files that the page has loaded: its result depends on them."""
+    loaded = [m for name, m in sys.modules.items() if name.split(".")[0] == "gpubook"]
+    files = [file for module in loaded if (file := getattr(module, "__file__", None))]
+    return sorted(str(Path(file).resolve()) for file in files)

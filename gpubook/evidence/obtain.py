@@ -1,0 +1,70 @@
+"""Evidence measured here, or replayed where this machine cannot measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpubook import machine
+from gpubook.evidence import records
+from gpubook.evidence.records import EvidenceError
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A record, whether it was measured here and now, and if not, why not."""
+
+    record: dict
+    live: bool
+    why: str | None = None
+
+    @property
+    def data(self) -> Any:
+        """The measured data (plain JSON)."""
+        return self.record["data"]
+
+    @property
+    def provenance(self) -> dict:
+        """Machine, software, date and source."""
+        return self.record["provenance"]
+
+    @property
+    def machine(self) -> str:
+        """The short name of the machine that gave the data."""
+        return self.provenance["machine"]["name"]
+
+
+def recorded(root: Path, notebook: str, name: str) -> list[Evidence]:
+    """Every machine's recording of one evidence, the preferred machine's first."""
+    return [Evidence(r, live=False) for r in records.recordings_of(root, notebook, name)]
+
+
+def obtain(
+    root: Path,
+    notebook: str,
+    name: str,
+    measure: Callable[[], Any],
+    *,
+    needs: str = "",
+    require: frozenset[str] = frozenset(),
+) -> Evidence:
+    """Measure if this machine has what ``needs`` names, else replay the first recording.
+
+    ``measure`` returns plain JSON. Raises MissingCapability when something in ``require`` is
+    missing, EvidenceError when there is nothing to replay or the data is not JSON.
+    """
+    wanted = machine.parse_needs(needs)
+    missing = machine.probe().missing(sorted(wanted))
+    if not missing:
+        record = records.new_record(notebook, name, measure(), needs=wanted)
+        return Evidence(record, live=True)
+    machine.check(wanted & require)
+    why = "; ".join(missing.values())
+    replays = recorded(root, notebook, name)
+    if not replays:
+        raise EvidenceError(
+            f"{notebook}/{name} cannot be measured here ({why}) and has no recording"
+        )
+    return Evidence(replays[0].record, live=False, why=why)

@@ -1,0 +1,65 @@
+"""The first and the last output of a page: what this machine has, and what that gave."""
+
+from __future__ import annotations
+
+import html
+import shutil
+from collections.abc import Iterable
+
+from gpubook.evidence.display import Shown, machine_line, mode, table
+from gpubook.evidence.obtain import Evidence
+from gpubook.machine import Machine
+
+_LABELS = {
+    "docker": "Docker Engine",
+    "host": "Engine's processes",
+    "root": "Rights of root",
+    "gpu": "GPU",
+    "toolkit": "NVIDIA Container Toolkit",
+    "slurm": "Slurm",
+}
+_MAIN = ("docker", "gpu", "toolkit")
+_GIB = 2**30
+
+
+def line(here: Machine, require: frozenset[str]) -> Shown:
+    """This machine in one line, with what is missing said once; a table folds out of it."""
+    missing = [_LABELS[n] for n in _MAIN if not here.capabilities[n].available]
+    words = f"This machine: {here.cpu}, {here.cores} cores"
+    if missing:
+        words += f"; no {', no '.join(missing)}: what needs them is shown from recordings"
+    rows = [
+        {"what": "Memory", "here": f"{here.memory_bytes / _GIB:.1f} GiB"},
+        {"what": "System", "here": f"{here.os}, kernel {here.kernel}"},
+        {"what": "Free disk", "here": f"{shutil.disk_usage('.').free / _GIB:.1f} GiB"},
+    ]
+    for name, capability in here.capabilities.items():
+        required = " (required)" if name in require else ""
+        none = "" if capability.available else "none: "
+        rows.append({"what": _LABELS[name] + required, "here": none + capability.why})
+    details = table(rows, {"what": "This machine", "here": "has"})
+    markup = (
+        f'<details class="gb-here"><summary>{html.escape(words)}</summary>'
+        f"{details._repr_html_()}</details>"
+    )
+    return Shown(markup, f"{words}\n{details!r}")
+
+
+def closing(evidences: Iterable[Evidence]) -> Shown:
+    """Where a page's results come from, a row each, folded."""
+    rows = [
+        {
+            "name": e.record["name"],
+            "mode": mode(live=e.live),
+            "machine": machine_line(e.provenance),
+            "date": e.provenance["date"][:10],
+        }
+        for e in evidences
+    ]
+    columns = {"name": "Evidence", "mode": "Live?", "machine": "Machine", "date": "Date"}
+    listing = table(rows, columns)
+    summary = "Where this page's results come from"
+    markup = (
+        f'<details class="gb-here"><summary>{summary}</summary>{listing._repr_html_()}</details>'
+    )
+    return Shown(markup, f"{summary}\n{listing!r}")
