@@ -12,7 +12,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from gpubook.evidence import figure, table
-from gpubook.evidence.display import transcript
+from gpubook.evidence.display import transcript, value
 
 ROWS = [{"name": "<b>", "seconds": 1.25}, {"name": True, "seconds": None}]
 
@@ -83,3 +83,28 @@ def test_a_transcript_shows_command_output_and_exit_code_and_folds_without_losin
     for part in ("cat <x>", "a", "b\nc", "2 more lines", "[exit code 3]"):
         assert part in text
     assert repr(shown) == "$ cat <x>\na\nb\nc\n[exit code 3]"
+
+
+def test_an_exit_code_is_escaped():
+    step = {"command": "x", "stdout": "", "exit_code": "<script>alert(1)</script>"}
+    assert "<script>" not in transcript([step])._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        ([{"name": "a", "time_s": 0.123456}], ["Name  Time s", "----  ------", "a     0.1235"]),
+        ({"pid": 12, "own": True}, ["What  Value", "----  -----", "Pid   12", "Own   yes"]),
+        ("a\nb\n", ["a", "b"]),
+        ([1, 2.5, "x"], ["1", "2.5", "x"]),
+        (3, ["3"]),
+        ({"a": [1]}, ["{", '  "a": [', "    1", "  ]", "}"]),
+    ],
+)
+def test_plain_data_is_shown_in_the_form_that_suits_it(data, lines):
+    assert repr(value(data)).splitlines() == lines
+
+
+def test_long_text_folds_and_nothing_is_lost():
+    shown = value("\n".join("abcd"), head=1)
+    assert "".join(ET.fromstring(shown._repr_html_()).itertext()) == "a3 more linesb\nc\nd"

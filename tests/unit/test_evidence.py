@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -130,36 +131,54 @@ def test_any_json_survives_a_record_and_a_file(value):
 def test_what_can_be_measured_is_measured_even_where_a_recording_lies(root, can):
     recorded(root, data={"x": "recorded"})
     can("docker")
-    evidence = Page(NOTEBOOK).ask("thing", measure=lambda: {"x": "now"}, needs="docker")
+    evidence = Page(NOTEBOOK).measure("thing", lambda: {"x": "now"}, needs="docker")
     assert evidence.live
     assert evidence.data == {"x": "now"}
     assert evidence.machine == "this-machine"
 
 
-def test_what_cannot_be_measured_is_replayed_with_the_reason(root, can, capsys):
+def test_what_cannot_be_measured_is_replayed_with_the_reason(root, can):
     recorded(root, data={"x": "recorded"})
     can()
-    evidence = Page(NOTEBOOK).ask("thing", measure=pytest.fail, needs="docker")
+    page = Page(NOTEBOOK)
+    evidence = page.measure("thing", pytest.fail, needs="docker")
     assert not evidence.live
     assert evidence.data == {"x": "recorded"}
     assert evidence.why == "set by the test"
-    shown = capsys.readouterr().out
-    assert "[RECORDED] thing: on the machine “h100”" in shown
-    assert "Not measured here: set by the test" in shown
+    chip = repr(page.chip("thing"))
+    assert chip.startswith("[RECORDED] thing · h100 · ")
+    assert "not measured here: set by the test" in chip
 
 
-def test_a_live_result_says_that_it_is_live(root, can, capsys):
+def test_a_live_result_says_that_it_is_live(root, can):
     can()
-    Page(NOTEBOOK).ask("thing", measure=lambda: 1)
-    assert "[LIVE] thing: measured on this machine now" in capsys.readouterr().out
+    page = Page(NOTEBOOK)
+    page.measure("thing", lambda: 1)
+    assert repr(page.chip("thing")).startswith("[LIVE] thing · this machine · ")
 
 
-def test_a_stub_never_looks_live(root, can, capsys):
+def test_a_chip_is_one_line_of_at_most_25_words_and_the_rest_folds(root, can):
+    recorded(root)
     can()
-    Page(NOTEBOOK).ask("thing", measure=lambda: 1, stub=True)
-    shown = capsys.readouterr().out
-    assert "[STUB DRIVER]" in shown
-    assert "[LIVE]" not in shown
+    page = Page(NOTEBOOK)
+    page.measure("thing", pytest.fail, needs="docker")
+    markup = page.chip("thing")._repr_html_()
+    summary = re.search(r"<summary>(.*)</summary>", markup)[1]
+    assert len(re.sub(r"<[^>]+>", " ", summary).split()) <= 25
+    assert "set by the test" in markup.replace(summary, "")
+
+
+def test_what_is_missing_here_is_said_once_when_the_page_opens(root, can, capsys):
+    can("docker")
+    Page(NOTEBOOK)
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.endswith("no GPU, no NVIDIA Container Toolkit: what needs them is shown from "
+                         "recordings")  # fmt: skip
+
+
+def test_keys_keep_their_order_so_that_columns_do():
+    record = new_record(NOTEBOOK, "thing", [{"b": 1, "a": 2}])
+    assert list(record["data"][0]) == ["b", "a"]
 
 
 def test_a_required_capability_is_never_replayed(root, can, monkeypatch):
@@ -168,7 +187,7 @@ def test_a_required_capability_is_never_replayed(root, can, monkeypatch):
     page = Page(NOTEBOOK, require="docker")
     can()  # the engine went away meanwhile
     with pytest.raises(MissingCapability, match="docker: set by the test"):
-        page.ask("thing", measure=dict, needs="docker")
+        page.measure("thing", dict, needs="docker")
     with pytest.raises(MissingCapability):
         Page(NOTEBOOK, require="docker")
     monkeypatch.setenv("REQUIRE", "gpu")
@@ -179,22 +198,19 @@ def test_a_required_capability_is_never_replayed(root, can, monkeypatch):
 def test_nothing_to_replay_is_an_error(root, can):
     can()
     with pytest.raises(EvidenceError, match="has no recording"):
-        Page(NOTEBOOK).ask("thing", measure=dict, needs="docker")
+        Page(NOTEBOOK).measure("thing", dict, needs="docker")
 
 
-def test_the_preferred_machine_is_replayed_first_and_another_on_request(root, can, monkeypatch):
+def test_the_preferred_machine_is_replayed_first(root, can, monkeypatch):
     for name in ("a-box", "h100", "h200"):
         recorded(root, machine_name=name, data={"x": name})
     can()
     order = [r["provenance"]["machine"]["name"] for r in recordings_of(root, NOTEBOOK, "thing")]
     assert order == ["h100", "a-box", "h200"]
     page = Page(NOTEBOOK)
-    assert page.ask("thing", measure=dict, needs="docker").machine == "h100"
-    assert page.ask("thing", measure=dict, needs="docker", machine="h200").machine == "h200"
+    assert page.measure("thing", dict, needs="docker").machine == "h100"
     monkeypatch.setenv("GPUBOOK_RECORDING", "a-box")
-    assert page.ask("thing", measure=dict, needs="docker").machine == "a-box"
-    with pytest.raises(EvidenceError, match="on b200"):
-        page.ask("thing", measure=dict, needs="docker", machine="b200")
+    assert page.measure("thing", dict, needs="docker").machine == "a-box"
 
 
 def test_unknown_capabilities_are_misuse(root):

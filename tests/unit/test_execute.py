@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import gpubook
 from tests.unit import tiny_book
 
-SQUARE = 'page.ask("square", measure=lambda: {"n": N, "square": N * N}).data'
+SQUARE = '%%measure square\n{"n": N, "square": N * N}'
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def test_two_runs_at_once_each_leave_a_whole_result(book):
 
 def test_a_notebook_gets_what_the_one_before_it_made_and_follows_its_changes(book):
     tiny_book.add(book, "01-make", '(page.artifacts / "answer").write_text(str(N))')
-    use = 'page.ask("got", measure=lambda: (page.artifacts_of("01-make") / "answer").read_text())'
+    use = '%%measure got\n(page.artifacts_of("01-make") / "answer").read_text()'
     tiny_book.add(book, "02-use", use, after=["01-make"])
     assert gpubook("run", "02-use", cwd=book).returncode == 0  # brings 01 along
     assert tiny_book.data(book, "02-use", "got") == "3"
@@ -244,9 +244,7 @@ def test_a_notebook_is_not_run_when_the_one_before_it_failed(book):
 def test_notebooks_that_measure_run_alone(book):
     code = "import time; start = time.time(); time.sleep(1.5); end = time.time()"
     for name in ("01-one", "02-two"):
-        tiny_book.add(
-            book, name, code, 'page.ask("span", measure=lambda: [start, end])', exclusive=True
-        )
+        tiny_book.add(book, name, code, "%%measure span\n[start, end]", exclusive=True)
     assert gpubook("run", "-j", "2", cwd=book).returncode == 0
     spans = sorted(tiny_book.data(book, name, "span") for name in ("01-one", "02-two"))
     assert spans[0][1] <= spans[1][0]
@@ -319,7 +317,7 @@ def test_recording_promotes_live_results_and_refuses_replays(book):
     assert done.returncode == 0, done.stderr
     recording = book / "recordings" / "test-box" / "01-square" / "square.json"
     assert recording.is_file()
-    ask = 'page.ask("square", measure=dict, needs="docker")'
+    ask = "%%measure square --needs docker\n{}"
     tiny_book.add(book, "01-square", ask)
     nowhere = {"DOCKER_HOST": f"unix://{book}/no.sock"}
     run = gpubook("run", cwd=book, **nowhere)

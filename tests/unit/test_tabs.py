@@ -1,4 +1,4 @@
-"""Machine tabs: every recording of an evidence beside this run, each under its own banner."""
+"""Machine tabs: every recording of an evidence beside this run, each under its own chip."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ import re
 import pytest
 
 from gpubook.evidence import Page, new_record, table, write_recording
-from gpubook.evidence.page import Evidence
 from gpubook.evidence.records import here
 from gpubook.evidence.tabs import Pane, machines, short_gpu
-from gpubook.machine import MissingCapability
 
 
 def _provenance(name, gpu=None, date="2026-11-23T10:00:00Z"):
-    made = copy.deepcopy(here(name=name))
+    provenance = copy.deepcopy(here(name=name))
     gpus = [{"name": gpu, "memory_bytes": 1, "driver": "1", "compute_capability": "9.0"}]
-    made["machine"]["gpus"] = gpus if gpu else []
-    return made | {"date": date, "stub": False}
+    provenance["machine"]["gpus"] = gpus if gpu else []
+    return provenance | {"date": date, "stub": False}
 
 
 def _record(name, gpu=None, data=None, date="2026-11-23T10:00:00Z", evidence="speed"):
@@ -26,24 +24,12 @@ def _record(name, gpu=None, data=None, date="2026-11-23T10:00:00Z", evidence="sp
     return new_record("01-x", evidence, data or {"value": name}, provenance=provenance)
 
 
-def _nothing_here(_machine, names):
-    return dict.fromkeys(names, "none here")
-
-
-def _draw(evidence: Evidence):
-    return table([evidence.data], caption=f"drawn for {evidence.machine}")
+def _draw(data):
+    return table([data], caption=f"drawn for {data['value']}")
 
 
 @pytest.fixture
-def shown(monkeypatch):
-    """What a page shows, one after the other."""
-    found = []
-    monkeypatch.setattr("gpubook.evidence.page._show", found.append)
-    return found
-
-
-@pytest.fixture
-def page(tmp_path, monkeypatch, shown):
+def page(tmp_path, monkeypatch):
     (tmp_path / "_toc.yml").write_text("", encoding="utf-8")
     monkeypatch.setenv("GPUBOOK_ROOT", str(tmp_path))
     monkeypatch.delenv("GPUBOOK_WORK", raising=False)
@@ -51,19 +37,16 @@ def page(tmp_path, monkeypatch, shown):
     write_recording(
         tmp_path, _record("a4000-2023", "NVIDIA RTX A4000", date="2023-12-29T00:00:00Z")
     )
-    page = Page("01-x")
-    shown.clear()
-    return page
+    return Page("01-x")
 
 
 def panes_of(markup):
     return re.findall(r'<div class="gb-pane".*?data-machine="([^"]+)" aria-label="([^"]+)"', markup)
 
 
-def test_a_live_result_has_a_tab_and_so_has_each_recording_with_its_own_banner(page, shown):
-    evidence = page.ask("speed", measure=lambda: {"value": "here"}, draw=_draw)
-    assert evidence.live
-    (group,) = shown
+def test_a_live_result_has_a_tab_and_so_has_each_recording_with_its_own_chip(page):
+    assert page.measure("speed", lambda: {"value": "this-machine"}).live
+    group = page.machines("speed", _draw)
     markup = group._repr_html_()
     assert panes_of(markup) == [
         ("this-run", "This run, live"),
@@ -79,41 +62,28 @@ def test_a_live_result_has_a_tab_and_so_has_each_recording_with_its_own_banner(p
     assert repr(group).index("== This run (live)") < repr(group).index("== H100 (recorded 2026)")
 
 
-def test_a_replay_is_the_first_tab_and_no_machine_comes_twice(page, shown, monkeypatch):
+def test_a_replay_is_the_first_tab_and_no_machine_comes_twice(page, monkeypatch):
     monkeypatch.setattr(
         "gpubook.machine.Machine.missing", lambda _, names: dict.fromkeys(names, "none here")
     )
-    evidence = page.ask("speed", measure=pytest.fail, needs="gpu", draw=_draw)
-    assert not evidence.live
-    markup = shown[0]._repr_html_()
+    assert not page.measure("speed", pytest.fail, needs="gpu").live
+    markup = page.machines("speed", _draw)._repr_html_()
     assert [key for key, _ in panes_of(markup)] == ["h100", "a4000-2023"]
     assert "live" not in re.sub(r"gb-\w+", "", markup)
-    assert markup.count("Not measured here: none here") == 1
+    assert markup.count("not measured here: none here") == 1
 
 
-def test_one_machine_alone_has_no_tabs_and_what_does_not_belong_is_left_out(page, shown):
-    page.ask("other", measure=lambda: 1, draw=lambda ev: table([{"v": ev.data}]))
-    assert "gb-machines" not in shown[0]._repr_html_()
-    assert 'class="gb-evidence gb-live"' in shown[0]._repr_html_()
-    page.ask(
-        "speed",
-        measure=lambda: {"value": "h100"},
-        draw=_draw,
-        others=lambda data: data["value"] == "h100",
-    )
-    assert [key for key, _ in panes_of(shown[1]._repr_html_())] == ["this-run", "h100"]
-    again = page.machines("speed", lambda ev: [table([]), table([{"second": ev.machine}])])
-    assert len(panes_of(again._repr_html_())) == 3
-    assert "second" in again._repr_html_()
-
-
-def test_tabs_do_not_make_a_recording_pass_for_a_live_result(page, monkeypatch):
-    monkeypatch.setattr(
-        "gpubook.machine.Machine.missing", lambda _, names: dict.fromkeys(names, "none here")
-    )
-    page.require = frozenset({"gpu"})
-    with pytest.raises(MissingCapability):
-        page.ask("speed", measure=pytest.fail, needs="gpu", draw=_draw)
+def test_one_machine_alone_has_no_tabs_and_what_does_not_belong_is_left_out(page):
+    page.measure("other", lambda: 1)
+    alone = page.machines("other", lambda data: [{"v": data}])._repr_html_()
+    assert "gb-machines" not in alone
+    assert 'class="gb-evidence gb-live"' in alone
+    page.measure("speed", lambda: {"value": "h100"})
+    some = page.machines("speed", _draw, others=lambda data: data["value"] == "h100")
+    assert [key for key, _ in panes_of(some._repr_html_())] == ["this-run", "h100"]
+    plain = page.machines("speed", lambda data: [{"second": data["value"]}])
+    assert len(panes_of(plain._repr_html_())) == 3
+    assert "Second" in plain._repr_html_(), "rows are shown as a table"
 
 
 def test_equal_gpus_are_told_apart_by_the_machines_names():

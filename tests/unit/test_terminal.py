@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from gpubook.errors import UsageError
 from gpubook.evidence import terminal
 
 
@@ -21,6 +20,16 @@ def test_a_command_keeps_what_a_terminal_would_show():
     assert step["exit_code"] == 0
 
 
+def test_bash_decides_where_a_command_ends():
+    cell = "for i in 1 2; do\n  echo $i\ndone\ncat <<EOF\na # b\n\nEOF\necho 'one\ntwo'\nls"
+    assert terminal.commands(cell) == [
+        "for i in 1 2; do\n  echo $i\ndone",
+        "cat <<EOF\na # b\n\nEOF",
+        "echo 'one\ntwo'",
+        "ls",
+    ]
+
+
 def test_a_failure_in_a_pipe_is_a_failure():
     assert terminal.run("false | cat", timeout=10)["exit_code"] == 1
 
@@ -33,18 +42,11 @@ def test_a_command_over_its_time_is_ended_with_its_children():
 
 
 def test_an_unexpected_failure_names_command_code_and_last_line():
-    options = terminal._parse("x")
     with pytest.raises(terminal.CommandFailed, match=r"`.*exit 4` ended with exit code 4: sorry"):
-        terminal._measure(["echo sorry; exit 4"], options)
+        terminal.run_all(["echo sorry; exit 4"], 10)
 
 
 def test_an_expected_failure_that_succeeds_is_an_error():
-    options = terminal._parse("x --expect-failure")
-    assert terminal._measure(["exit 4"], options)["steps"][0]["exit_code"] == 4
+    assert terminal.run_all(["exit 4"], 10, expect_failure=True)[0]["exit_code"] == 4
     with pytest.raises(terminal.CommandFailed, match="expected to fail"):
-        terminal._measure(["true"], options)
-
-
-def test_a_wrong_option_is_misuse():
-    with pytest.raises(UsageError, match="%%terminal"):
-        terminal._parse("x --nope")
+        terminal.run_all(["true"], 10, expect_failure=True)

@@ -1,4 +1,4 @@
-"""The questions at the end of the notebooks: each can be answered, and says why."""
+"""What pages ask their readers: each question can be answered, and says why."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from gpubook.evidence import selfcheck
-from gpubook.evidence.selfcheck import BadQuestions, Option, Question
+from gpubook.evidence import checks
+from gpubook.evidence.checks import BadQuestions, Guess, Option, Question
 from tests.conftest import NOTEBOOKS, ROOT
 
 GOOD = """
@@ -32,7 +32,7 @@ def written(tmp_path, text):
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_each_notebook_has_four_to_six_questions_with_three_options_and_more(name):
-    questions = selfcheck.load(selfcheck.path_of(ROOT, name))
+    questions = checks.load(checks.path_of(ROOT, name)).questions
     assert 4 <= len(questions) <= 6
     for question in questions:
         assert question.text.rstrip("?.").strip()
@@ -45,7 +45,7 @@ def test_each_notebook_has_four_to_six_questions_with_three_options_and_more(nam
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_right_option_is_not_always_at_one_place_or_the_longest(name):
-    questions = selfcheck.load(selfcheck.path_of(ROOT, name))
+    questions = checks.load(checks.path_of(ROOT, name)).questions
     places = [[option.right for option in q.options].index(True) for q in questions]
     assert len(set(places)) > 1
     longest = [max(q.options, key=lambda option: len(option.text)).right for q in questions]
@@ -57,7 +57,7 @@ def test_there_are_no_questions_without_a_notebook():
 
 
 def test_a_good_file_is_read(tmp_path):
-    assert selfcheck.load(written(tmp_path, GOOD)) == (
+    assert checks.load(written(tmp_path, GOOD)).questions == (
         Question(
             "What is `1 + 1`?",
             (
@@ -68,6 +68,16 @@ def test_a_good_file_is_read(tmp_path):
     )
 
 
+GUESS = """
+[guess.speed]
+text = "How many times?"
+unit = "times"
+"""
+WHY = """
+[[solution]]
+exercise = 1
+why = "Because `1`."
+"""
 OTHER = GOOD.replace("What is", "And what is")
 
 
@@ -85,21 +95,25 @@ OTHER = GOOD.replace("What is", "And what is")
         (GOOD + GOOD, "a question is asked twice"),
         (OTHER + GOOD.replace("right = true", "right = false"), "question 2: 0 options"),
         (GOOD + "points = 3\n", "question 1.2: expected the fields"),
-        ("title = 'x'\n" + GOOD, "expected .*question.* entries and nothing else"),
+        ("title = 'x'\n" + GOOD, "expected .*question.* entries, nothing else"),
         ("question = 3\n", "expected .*question.* entries"),
         ("", "expected .*question.* entries"),
         ("[[question", "is not valid TOML"),
+        (GOOD + GUESS.replace('unit = "times"', ""), "guess speed: expected the fields"),
+        (GOOD + GUESS.replace('unit = "times"', "options = ['a']"), "expected 2 to 5 options"),
+        (GOOD + WHY + WHY, "two solutions of one exercise"),
+        (GOOD + WHY.replace("1", "'1'"), "exercise is empty or of another type"),
     ],
 )  # fmt: skip
 def test_a_file_that_nobody_could_answer_is_one_line_that_says_where(tmp_path, text, complaint):
     with pytest.raises(BadQuestions, match=complaint) as caught:
-        selfcheck.load(written(tmp_path, text))
+        checks.load(written(tmp_path, text))
     assert "\n" not in str(caught.value).strip() or "TOML" in str(caught.value)
 
 
 def test_a_missing_file_is_an_error_and_not_an_empty_check(tmp_path):
     with pytest.raises(BadQuestions, match="no questions in"):
-        selfcheck.load(tmp_path / "none.toml")
+        checks.load(tmp_path / "none.toml")
 
 
 class _Tags(HTMLParser):
@@ -119,8 +133,8 @@ class _Tags(HTMLParser):
 
 
 def test_each_question_is_a_named_group_and_each_option_has_a_label(tmp_path):
-    questions = selfcheck.load(written(tmp_path, GOOD + OTHER))
-    tags = _Tags(selfcheck.show(questions, "01").markup)
+    questions = checks.load(written(tmp_path, GOOD + OTHER)).questions
+    tags = _Tags(checks.show_questions(questions, "01").markup)
     assert len(tags.all("fieldset")) == len(tags.all("legend")) == 2
     inputs = tags.all("input")
     assert {i["type"] for i in inputs} == {"radio"}
@@ -133,7 +147,7 @@ def test_each_question_is_a_named_group_and_each_option_has_a_label(tmp_path):
 
 
 def test_text_is_escaped_and_code_is_set_as_code(tmp_path):
-    shown = selfcheck.show(selfcheck.load(written(tmp_path, GOOD)), "01")
+    shown = checks.show_questions(checks.load(written(tmp_path, GOOD)).questions, "01")
     assert "<code>1 + 1</code>" in shown.markup
     assert "3 &lt; 4" in shown.markup
     assert "true &amp; no answer" in shown.markup
@@ -141,7 +155,9 @@ def test_text_is_escaped_and_code_is_set_as_code(tmp_path):
 
 
 def test_the_text_form_has_every_option_with_its_verdict(tmp_path):
-    lines = repr(selfcheck.show(selfcheck.load(written(tmp_path, GOOD)), "01")).splitlines()
+    lines = repr(
+        checks.show_questions(checks.load(written(tmp_path, GOOD)).questions, "01")
+    ).splitlines()
     assert lines == [
         "1. What is `1 + 1`?",
         "   a) 2",
@@ -149,3 +165,32 @@ def test_the_text_form_has_every_option_with_its_verdict(tmp_path):
         "   b) 3 < 4",
         "      No. That is true & no answer.",
     ]
+
+
+def test_a_guess_is_a_number_or_a_choice_that_needs_no_script(tmp_path):
+    page = checks.load(written(tmp_path, GOOD + GUESS + WHY))
+    assert page.guess("speed") == Guess("How many times?", unit="times")
+    assert page.solution(1) == "Because `1`."
+    number = _Tags(checks.show_guess(page.guess("speed"), "speed").markup)
+    assert [field["type"] for field in number.all("input")] == ["number"]
+    choice = Guess("Which?", options=("a < b", "c"))
+    tags = _Tags(checks.show_guess(choice, "which").markup)
+    assert [field["value"] for field in tags.all("input")] == ["a < b", "c"]
+    assert len({field["name"] for field in tags.all("input")}) == 1
+    assert "script" not in [tag for tag, _ in (*number.found, *tags.found)]
+
+
+def test_the_result_of_a_guess_names_value_and_unit_and_waits_for_that_guess(tmp_path):
+    page = checks.load(written(tmp_path, GOOD + GUESS))
+    shown = checks.show_result(page.guess("speed"), "speed", 83.66)
+    assert repr(shown) == "Measured: 83.7 times."
+    field = _Tags(checks.show_guess(page.guess("speed"), "speed").markup).all("input")[0]
+    assert _Tags(shown.markup).all("p")[0]["data-guess"] == field["name"]
+
+
+def test_a_guess_or_a_solution_that_the_file_lacks_is_one_line(tmp_path):
+    page = checks.load(written(tmp_path, GOOD))
+    with pytest.raises(BadQuestions, match=r"no \[guess.speed\]"):
+        page.guess("speed")
+    with pytest.raises(BadQuestions, match=r"no \[\[solution\]\] with exercise = 2"):
+        page.solution(2)
