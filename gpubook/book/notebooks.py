@@ -33,7 +33,7 @@ class Notebook:
 
     @property
     def name(self) -> str:
-        """The file's stem, such as ``04-matmul``."""
+        """The file's stem, such as ``08-matmul``."""
         return self.path.stem
 
 

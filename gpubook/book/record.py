@@ -40,7 +40,7 @@ def record(
 
 
 BENCHES = {
-    "matmul": ("04-matmul", "bench"),
+    "matmul": ("08-matmul", "bench"),
     "train": ("05-fine-tune-bert", "bench-train"),
     "predict": ("06-predict-and-clean-up", "bench-predict"),
 }

@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from gpubook.errors import BookError
@@ -53,6 +55,8 @@ def run(command: str, *, timeout: float) -> dict[str, Any]:
     CommandFailed.
     """
     environment = os.environ | {"COLUMNS": "120", "NO_COLOR": "1", "DOCKER_CLI_HINTS": "false"}
+    # The book's own commands are beside this Python, whether its environment is active or not.
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
     start = time.perf_counter()
     with subprocess.Popen(
         ["bash", "-o", "pipefail", "-c", command],

@@ -1,7 +1,7 @@
 """Matrix products timed right: which unit ran, how near the ceiling, and how timing misleads.
 
 - ``kinds``: the number formats, what a product of each costs, and the error it may have
-- ``timing``: warm-up, events, one synchronise, quantiles; ``naive``: the ways people do it
+- ``timing``: warm-up, events, one synchronise, quantiles
 - ``unit``: CUDA cores or Tensor Cores, decided from the kernel that a profile saw
 - ``peaks``: the ceilings by the vendor, with sources; ``roofline``: the ceilings measured here
 - ``products``: one call that does all of this for one product; ``bench`` and ``cli`` use it

@@ -1,16 +1,40 @@
-"""The page's two figures: products as bars in TFLOP/s, and products below their roof."""
+"""Two figures: products as bars in TFLOP/s, and products below their roof."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gpubook.evidence import Evidence
-from gpubook.matmul import peaks
+from gpubook.matmul import peaks, products
 from gpubook.matmul.roofline import attainable
 
 COLOURS = ("#2f7fc1", "#c8642a", "#3c9a5f", "#a05bb0", "#8a7a2b", "#c0476b")
 """Middle tones, told apart on light and dark pages."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A matplotlib figure, and in words what it shows."""
+
+    figure: Any
+    words: str
+
+
+def machines(sources: Sequence[Evidence]) -> Drawing:
+    """Products of several machines as bars; a replay that is also a recording counts once."""
+    once = {evidence.record["sha256"]: evidence for evidence in sources}
+    rows = [row for evidence in once.values() for row in _labelled(evidence)]
+    words = "; ".join(f"{row['label']} {row['tflops']:.4g} TFLOP/s" for row in rows)
+    return Drawing(bars(rows), f"Bars of rates. {words}")
+
+
+def _labelled(evidence: Evidence) -> list[dict]:
+    machine = "this machine" if evidence.live else evidence.machine
+    flat = map(products.flat, evidence.data["rows"])
+    label = "{machine}: {unit} {kind}"
+    return [r | {"machine": machine, "label": label.format(machine=machine, **r)} for r in flat]
 
 
 def bars(rows: Sequence[dict], *, group: str = "machine") -> Any:
@@ -77,6 +101,23 @@ def roofline(series: Sequence[dict]) -> Any:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower right", fontsize=8)
     return fig
+
+
+def rooflines(series: Sequence[dict]) -> Drawing:
+    """`roofline`, and every point in words."""
+    points = [point for one in series for point in one["points"]]
+    words = "; ".join(f"N {point['n']}: {point['tflops']:.4g}" for point in points)
+    return Drawing(roofline(series), f"Roofline, TFLOP/s over FLOP a byte. {words}")
+
+
+def cpu_series(sweep: Sequence[dict], *, peak_tflops: float, bytes_per_second: float) -> dict:
+    """The roofline of one core of this CPU: FP32 products of ``n`` below the best of them."""
+    return {
+        "label": "one core of this CPU, FP32",
+        "peak_tflops": peak_tflops,
+        "bytes_per_second": bytes_per_second,
+        "points": [row | {"intensity": row["n"] / 6} for row in sweep],
+    }
 
 
 def gpu_series(evidence: Evidence, kind: str = "fp16") -> dict:

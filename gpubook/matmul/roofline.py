@@ -57,12 +57,12 @@ def ridge(*, peak_tflops: float, bytes_per_second: float) -> float:
 
 def sizes(largest: int, *, smallest: int = 16) -> list[int]:
     """Powers of two from the smallest size, and the largest."""
-    found = []
+    powers = []
     n = smallest
     while n < largest:
-        found.append(n)
+        powers.append(n)
         n *= 2
-    return [*found, largest]
+    return [*powers, largest]
 
 
 def sweep(device: str, kind: Kind, largest: int, *, seconds: float = 0.4) -> list[dict]:

@@ -1,13 +1,12 @@
-"""The page's tables: which columns, in which units, with how many digits."""
+"""Tables of products and peaks: which columns, in which units, with how many digits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gpubook.evidence import table
-from gpubook.matmul import peaks, products, unit
-from gpubook.matmul.kinds import KINDS
+from gpubook.matmul import peaks, products
 
 _COLUMNS = {
     "unit": ("Unit", ""),
@@ -32,54 +31,6 @@ def rows(measured: Sequence[dict], *, caption: str) -> Any:
     return _table(flat, _COLUMNS, caption)
 
 
-def float64(told: dict, *, caption: str) -> Any:
-    """A product's relative error in float64, as `products.relative_error` estimates it, and
-    the one that is allowed."""
-    columns = {
-        "error": ("Error against float64", ".2e"),
-        "estimate": ("Estimated", ".2e"),
-        "bound": ("Allowed", ".2e"),
-    }
-    return _table([told], columns, caption)
-
-
-def naive(told: dict, *, caption: str) -> Any:
-    """The ways of `naive.measure`, each beside the right one."""
-    columns = {
-        "way": ("Way", ""),
-        "seconds": ("Time (s)", ".3g"),
-        "ratio": ("Ratio to right", ".3g"),
-        "wrong": ("What is wrong", ""),
-    }
-    return _table(told["ways"], columns, caption)
-
-
-def decisions(found: Iterable[dict], *, caption: str) -> Any:
-    """Kernels with the unit decided for each, as far as they have one."""
-    columns = {
-        "generation": ("GPU", ""),
-        "kind": ("Format", ""),
-        "unit": ("Decided", ""),
-        "mark": ("From", ""),
-        "reason": ("Because", ""),
-        "kernel": ("Kernel", ""),
-    }
-    return _table(list(found), columns, caption)
-
-
-def published_kernels() -> Any:
-    """The kernels that others profiled, told by our rules."""
-    told = [row | unit.decide(row["kernel"]).record() for row in unit.known_kernels()]
-    short = [
-        row | {"kernel": _shorten(row["kernel"]), "kind": KINDS[row["kind"]].title} for row in told
-    ]
-    return decisions(short, caption="From a kernel's name to its unit")
-
-
-def _shorten(kernel: str, length: int = 48) -> str:
-    return kernel if len(kernel) <= length else f"{kernel[: length - 1]}…"
-
-
 def peak_table() -> Any:
     """The table of peaks, with the FP32 figure worked out beside the printed one."""
     cards = [
@@ -100,24 +51,10 @@ def peak_table() -> Any:
     return _table(cards, columns, "Dense peaks (TFLOP/s)")
 
 
-def bounds(told: Sequence[dict], *, caption: str) -> Any:
-    """The rows of `roofline.explain`."""
-    columns = {
-        "n": ("N", ","),
-        "best_seconds": ("Best (s)", ".3g"),
-        "intensity": ("FLOP a byte", ".0f"),
-        "tflops": ("TFLOP/s", ".4g"),
-        "roof_tflops": ("Roof (TFLOP/s)", ".4g"),
-        "share": ("Share of roof", ".0%"),
-        "bound": ("Bound by", ""),
-    }
-    return _table(told, columns, caption)
-
-
-def _table(found: Sequence[dict], columns: dict[str, tuple[str, str]], caption: str) -> Any:
+def _table(rows: Sequence[dict], columns: dict[str, tuple[str, str]], caption: str) -> Any:
     used = {
         key: column
         for key, column in columns.items()
-        if any(row.get(key) is not None for row in found)
+        if any(row.get(key) is not None for row in rows)
     }
-    return table(found, used, caption=caption)
+    return table(rows, used, caption=caption)

@@ -206,7 +206,7 @@ def test_an_error_message_is_found(tab, disk_tab, site, built_book, kind, messag
 # Paper
 
 
-@pytest.mark.parametrize("document", [ENGINE, "notebooks/04-matmul", "book/troubleshooting"])
+@pytest.mark.parametrize("document", [ENGINE, "notebooks/08-matmul", "book/troubleshooting"])
 def test_on_paper_there_is_no_navigation_and_nothing_is_cut(tab, site, document):
     tab.page.set_viewport_size({"width": 680, "height": 960})  # an A4 page's text
     tab.open(f"{site}/{document}.html")

@@ -90,11 +90,11 @@ def test_set_up_and_a_notebook_run_from_the_bundles_wheels(unpacked, tmp_path):
     repository = unpacked / "repository"
     ran = offline(
         repository / ".venv" / "bin" / "gpubook", "run", "--cell-timeout", "300",
-        "notebooks/04-matmul.ipynb", "-p", "N", "128", "-p", "SECONDS", "0.05",
+        "notebooks/08-matmul.ipynb", "-p", "N", "128", "-p", "SECONDS", "0.05",
         XDG_CACHE_HOME=cache, GPUBOOK_ROOT=str(repository),
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    result = json.loads((repository / "_build" / "results" / "04-matmul.json").read_text())
+    result = json.loads((repository / "_build" / "results" / "08-matmul.json").read_text())
     live = [e["record"]["name"] for e in result["evidences"] if e["mode"] == "live"]
     assert "products-cpu" in live
     # The Hub's own environment could be made, too.

@@ -288,7 +288,7 @@ def test_seats_reach_the_hub_but_not_one_another(engine, hub, learners):
 
 
 def test_a_notebook_of_the_book_runs_in_a_seat_within_its_limits(learners):
-    notebook = learners["ada"].ask("GET", "/user/ada/api/contents/notebooks/04-matmul.ipynb").json()
+    notebook = learners["ada"].ask("GET", "/user/ada/api/contents/notebooks/08-matmul.ipynb").json()
     assert notebook["writable"], "a learner can edit it"
     setup = next(c["source"] for c in notebook["content"]["cells"] if "import Page" in c["source"])
     parameters = next(

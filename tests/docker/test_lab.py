@@ -75,7 +75,7 @@ def test_the_lab_turns_healthy_refuses_without_the_token_and_answers_with_it(
     assert note.read_text() == "kept"
     assert (note.stat().st_uid, note.stat().st_gid) == (folder.uid, folder.gid)
     # A notebook of the book can be changed and saved, whatever the uid.
-    url = f"http://127.0.0.1:{port}/api/contents/notebooks/04-matmul.ipynb"
+    url = f"http://127.0.0.1:{port}/api/contents/notebooks/08-matmul.ipynb"
     book = requests.get(url, headers={"Authorization": f"token {TOKEN}"}, timeout=10).json()
     again = requests.put(url, json=book, headers={"Authorization": f"token {TOKEN}"}, timeout=10)
     assert again.status_code == 200

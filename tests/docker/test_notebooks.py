@@ -42,7 +42,7 @@ def run(image: str, results: Path, owner: tuple[int, int], *arguments: str, **en
 
 
 def test_notebooks_run_in_the_container_and_their_results_stay_on_the_host(image, folder):
-    wanted = ["01-docker-engine", "04-matmul"]
+    wanted = ["01-docker-engine", "08-matmul"]
     done = run(
         image, folder.path, (folder.uid, folder.gid), "timeout", "500", "gpubook", "run", *wanted,
         REQUIRE="",
@@ -62,14 +62,14 @@ def test_notebooks_run_in_the_container_and_their_results_stay_on_the_host(image
         assert counts and all(counts)
     assert any(
         e["mode"] == "live" and e["record"]["name"] == "products-cpu"
-        for e in load_result(folder.path, "04-matmul")["evidences"]
+        for e in load_result(folder.path, "08-matmul")["evidences"]
     ), "the products were measured in the container"
 
 
 def test_what_is_required_and_not_in_the_container_is_one_line_and_exit_code_1(image, folder):
     done = run(
         image, folder.path, (folder.uid, folder.gid), "timeout", "100", "gpubook", "run",
-        "04-matmul", REQUIRE="gpu",
+        "08-matmul", REQUIRE="gpu",
     )  # fmt: skip
     assert done.returncode == 1
     assert "required here but missing: gpu" in done.stdout + done.stderr

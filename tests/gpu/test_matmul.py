@@ -1,10 +1,10 @@
-"""On a real GPU: units proved, timer agreeing with Triton's, naive ways misleading as claimed."""
+"""On a real GPU: units proved, timer agreeing with Triton's."""
 
 from __future__ import annotations
 
 import pytest
 
-from gpubook.matmul import bench, naive, nvml, peaks, products, roofline, timing, unit
+from gpubook.matmul import bench, nvml, peaks, products, roofline, timing, unit
 from gpubook.matmul.kinds import CUDA_CORES, KINDS, TENSOR_CORES
 
 pytestmark = pytest.mark.gpu
@@ -65,13 +65,6 @@ def test_the_timer_agrees_with_tritons(rows):
     told = bench.bench("cuda", N, seconds=0.3)
     ratios = {row["kind"]: row["reference"]["ratio"] for row in told["rows"]}
     assert ratios == pytest.approx(dict.fromkeys(ratios, 1.0), abs=2 * bench.WITHIN)
-
-
-def test_the_naive_ways_mislead_as_the_page_says():
-    ways = {way["way"]: way["ratio"] for way in naive.measure("cuda", N, "fp16")["ways"]}
-    assert ways["no synchronise"] < 0.2
-    assert ways["copy back included"] > 1.5
-    assert ways["first run"] > 1.5
 
 
 def test_a_product_of_small_matrices_is_bound_by_its_launch_and_a_large_one_is_not():

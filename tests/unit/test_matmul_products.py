@@ -12,7 +12,7 @@ import pytest
 
 from gpubook import machine
 from gpubook.errors import BookError, UsageError
-from gpubook.matmul import cli, kinds, naive, nvml, products
+from gpubook.matmul import cli, kinds, nvml, products
 from gpubook.matmul.kinds import KINDS
 from gpubook.matmul.products import WrongProduct
 
@@ -283,19 +283,6 @@ def test_a_gpu_row_names_its_unit_and_its_share():
     line = cli.line(row)
     assert line.startswith("Tensor Cores BF16  N =  8,192  0.001400 s")
     assert "79.4% of peak" in line
-
-
-def test_the_naive_ways_run_in_a_process_that_did_nothing_before():
-    told = naive.measure("cpu", 64)
-    names = [way["way"] for way in told["ways"]]
-    assert names[0] == "first run"
-    assert "no synchronise" not in names  # a CPU has nothing to wait for
-    assert all(way["seconds"] > 0 for way in told["ways"])
-
-
-def test_a_naive_way_that_fails_is_one_line():
-    with pytest.raises(BookError, match="timing the naive ways on tpu failed"):
-        naive.measure("tpu", 64)
 
 
 def test_help_answers_without_torch():

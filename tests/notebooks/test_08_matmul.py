@@ -1,16 +1,20 @@
-"""What notebook 04 measured, live or replayed, must be so."""
+"""What page 08 measured, live or replayed, must be so; its loop and rules agree with the library's."""
 
+import json
 import math
+import statistics
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from gpubook import machine
 from gpubook.evidence import load_recording
-from gpubook.matmul import kinds, peaks, products, unit
+from gpubook.matmul import kinds, peaks, products, timing, unit
+from tests.unit.test_matmul_timing import FakeGpu
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOK = "04-matmul"
+NOTEBOOK = "08-matmul"
 GPU = machine.probe().capabilities["gpu"].available
 CHAPTER = ROOT / "recordings" / "a4000-2023" / NOTEBOOK / "products.json"
 
@@ -31,9 +35,17 @@ def all_rows(page):
 
 
 def test_the_cpus_evidence_is_measured_here_and_the_gpus_wherever_there_is_one(page):
-    for name in ("float64-check", "products-cpu", "naive-cpu", "roofline-cpu"):
+    for name in ("one-product", "float64-check", "products-cpu", "naive-cpu", "command"):
         assert page.evidence(name).live, name
-    assert page.evidence("products").live == GPU
+    for name in ("no-wait", "naive-gpu", "formats", "products"):
+        assert page.evidence(name).live == GPU, name
+
+
+def test_a_call_comes_back_before_the_product_is_over(page):
+    early = page.evidence("no-wait").data
+    assert 0 < early["returned_s"] < early["finished_s"]
+    assert early["times"] == pytest.approx(early["finished_s"] / early["returned_s"])
+    assert early["times"] > 1.5
 
 
 def test_the_product_agrees_with_float64_within_what_rounding_explains(page):
@@ -95,47 +107,127 @@ def test_a_live_gpu_leaves_no_row_unproved_or_unsampled(page):
         assert switch == ("tf32" if row["kind"] == "tf32" else "ieee")
 
 
-def test_the_naive_ways_stand_beside_the_right_one(page):
-    wrong = page.evidence("naive-cpu").data
-    ways = {way["way"]: way for way in wrong["ways"]}
-    expected = {"first run", "making the data included", "zeros"}
-    assert set(ways) - {"one thread"} == expected
-    for way in ways.values():
+@pytest.mark.parametrize("name", ["naive-cpu", "naive-gpu"])
+def test_the_naive_ways_stand_beside_the_right_one(page, name):
+    wrong = page.evidence(name).data
+    assert len(wrong["ways"]) == 4
+    for way in wrong["ways"]:
         assert way["ratio"] == pytest.approx(way["seconds"] / wrong["right_seconds"])
-        assert way["wrong"]
-
-
-def test_a_format_that_the_cpu_converts_is_many_times_slower(page):
-    slow = page.evidence("naive-cpu").data["slow_format"]
-    if "fp16" in [kind.name for kind in products.device_kinds("cpu")]:
-        assert slow is None
-    else:
-        assert slow["ratio"] > 3
 
 
 def test_naive_timing_of_a_gpu_misleads_as_the_page_says(page):
-    if "naive-gpu" not in page.names:
-        pytest.skip("no GPU here and no recording of one")
     ways = {way["way"]: way["ratio"] for way in page.evidence("naive-gpu").data["ways"]}
-    assert ways["no synchronise"] < 0.1
+    assert ways["no synchronise"] < 0.5
     assert ways["copy back included"] > 1.5
-    assert ways["first run"] > 1.5
-    assert ways["zeros"] < 1.0
+    assert ways["zeros instead of numbers"] < 1.05
 
 
-def test_intensity_and_rate_follow_from_the_size(page):
-    measured = page.evidence("roofline-cpu").data
-    for row in measured["sweep"]:
-        assert row["intensity"] == pytest.approx(row["n"] / 6)  # 2n³ / (3 · 4n²)
-        assert row["tflops"] == pytest.approx(2 * row["n"] ** 3 / row["best_seconds"] / 1e12)
-    copy = measured["copy"]
-    assert copy["bytes_per_second"] == pytest.approx(2 * copy["array_bytes"] / copy["best_seconds"])
+def test_the_pages_loop_and_mat_mul_agree_on_every_format(page):
+    library = {r["kind"]: r["tflops"] for r in page.evidence("products").data["rows"]}
+    for row in page.evidence("formats").data:
+        assert row["tflops"] == pytest.approx(library[row["format"].lower()], rel=0.25)
 
 
-def test_small_products_are_slower_for_each_operation_than_large_ones(page):
-    sweep = page.evidence("roofline-cpu").data["sweep"]
-    assert sweep[0]["n"] == 16
-    assert sweep[0]["tflops"] < max(row["tflops"] for row in sweep) / 2
+def cell(name):
+    """The code of one of the page's cells, without its magic."""
+    content = json.loads((ROOT / "notebooks" / f"{NOTEBOOK}.ipynb").read_text(encoding="utf-8"))
+    (source,) = ["".join(c["source"]) for c in content["cells"] if c["id"] == name]
+    return source
+
+
+@dataclass
+class FakeTorch:
+    """As much of torch as the page's loop uses, around a GPU whose clock is known."""
+
+    gpu: FakeGpu
+    uint8 = None
+
+    @property
+    def cuda(self):
+        return self.gpu
+
+    def empty(self, size, **_):
+        assert size >= timing.FLUSH_BYTES, "less than the largest L2 cache"
+        return self
+
+    def zero_(self):
+        self.gpu.flush()
+
+
+def page_seconds(gpu, runs=4):
+    names = {"torch": FakeTorch(gpu)}
+    exec(cell("time-on-gpu"), names)
+    return names["time_on_gpu"](gpu.run, runs)
+
+
+def test_the_pages_loop_times_each_run_and_nothing_else():
+    gpu = FakeGpu([9.0, 0.02, 0.03, 0.04, 0.05], flush_seconds=5.0)  # the first one warms up
+    assert page_seconds(gpu) == pytest.approx([0.02, 0.03, 0.04, 0.05])
+
+
+def test_the_pages_loop_and_the_librarys_do_the_same_on_the_same_gpu():
+    page_gpu, library_gpu = FakeGpu([0.02]), FakeGpu([0.02])
+    seconds = page_seconds(page_gpu)
+    taken = timing.time_cuda(
+        library_gpu.run, cuda=library_gpu, flush=library_gpu.flush, runs=(4, 4)
+    )
+    assert statistics.median(seconds) == pytest.approx(taken.median)
+    count = 4 * 4 + 1
+    assert page_gpu.log[-count:] == library_gpu.log[-count:]
+
+
+def page_rules():
+    names: dict = {}
+    exec(cell("rules"), names)
+    return names
+
+
+def test_the_pages_rules_and_the_librarys_agree_on_every_published_kernel():
+    unit_of = page_rules()["unit_of"]
+    for known in unit.known_kernels():
+        assert unit_of(known["kernel"]) == known["unit"] == unit.decide(known["kernel"]).unit
+
+
+def test_every_one_of_the_pages_rules_is_needed():
+    for left_out in page_rules()["RULES"]:
+        names = page_rules()
+        names["RULES"].remove(left_out)
+        wrong = [k for k in unit.known_kernels() if names["unit_of"](k["kernel"]) != k["unit"]]
+        assert wrong, f"no published kernel needs {left_out}"
+
+
+# The exercises
+
+
+def test_the_cuda_cores_of_2023_were_more_than_twelve_times_as_fast(page):
+    answer = page.solution(1)
+    assert answer["work"] == 2.5**3
+    assert answer["seconds"] == pytest.approx(4.067363500595093 / 3.213898181915283)
+    assert answer["faster"] == pytest.approx(7.6831 / 0.62230, rel=1e-4)  # the two rates
+
+
+def test_a_speed_up_is_a_ratio_of_times_and_shared_by_the_threads(page):
+    answer = page.solution(2)
+    assert answer["gain"] == pytest.approx(answer["seconds"][0] / answer["seconds"][-1])
+    assert answer["share"] == pytest.approx(answer["gain"] / answer["threads"])
+    assert answer["threads"] == products.threads()
+
+
+def test_a_single_wrong_entry_stands_out_in_fp32_and_drowns_in_bf16(page):
+    answer = page.solution(3)
+    assert answer["error"] == pytest.approx(1 / answer["n"] ** 1.5, rel=0.2)
+    assert answer["caught"]["fp32"] is True
+    assert answer["caught"]["bf16"] is (answer["error"] > 2**-9)
+
+
+def test_a_stopwatch_that_does_not_wait_claims_more_than_it_measured(page):
+    answer = page.solution(4)
+    early = page.evidence("no-wait").data
+    real = 2 * early["n"] ** 3 / early["finished_s"] / 1e12
+    assert answer["claimed_tflops"] == pytest.approx(real * early["times"])
+    if answer["peak_tflops"]:
+        expected = answer["claimed_tflops"] / answer["peak_tflops"]
+        assert answer["times_the_peak"] == pytest.approx(expected)
 
 
 # The chapter's figures, typed again from the chapter: none of them may change.
