@@ -4,6 +4,7 @@
   one another where it is narrow. The content is the caption.
 - ``{gpubook-steps} FILE.svg …``: a drawing that changes from step to step. The content is
   a numbered list, an item a step, and after it the caption.
+- ``{gpubook-early} MACHINE/NOTEBOOK/NAME``: a recording of page 08's ``no-wait`` as two bars.
 
 ``:alt:`` is the text for those who do not see it, a line for each file. In a stepped drawing an
 element of the class ``from-3`` is there from step 3 on, one of ``until-3`` up to step 3, and one
@@ -57,6 +58,47 @@ def controls(name: str, count: int) -> tuple[str, str]:
         f'<label for="{name}-step-{n}" aria-hidden="true">{n}</label>' for n in range(1, count + 1)
     )
     return inputs, f'<div class="gb-step-labels"><span>Step</span>{labels}</div>'
+
+
+_EARLY = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 340 118">
+<text class="name" x="2" y="14">what the stopwatch said: {returned}</text>
+<rect class="recorded" x="2" y="22" width="{short:.1f}" height="24" rx="3"/>
+<text class="name" x="2" y="74">how long the product took: {finished}</text>
+<rect class="gpu" x="2" y="82" width="334" height="24" rx="3"/>
+</svg>"""
+
+
+def early_svg(data: dict) -> str:
+    """When the call came back and when the product was over (s), to scale."""
+    return _EARLY.format(
+        returned=_duration(data["returned_s"]),
+        finished=_duration(data["finished_s"]),
+        short=max(2.0, 334 * data["returned_s"] / data["finished_s"]),
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1e6:.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.2g} ms"
+
+
+class _Early(SphinxDirective):
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        from gpubook.evidence import EvidenceError, load_recording
+        from gpubook.evidence.display import chip
+
+        path = Path(self.env.app.srcdir) / "recordings" / f"{self.arguments[0]}.json"
+        try:
+            record = load_recording(path)
+        except EvidenceError as error:
+            raise self.error(str(error)) from error
+        self.env.note_dependency(str(path))
+        data = record["data"]
+        alt = f"Two bars to scale: {_duration(data['returned_s'])} and {_duration(data['finished_s'])}."
+        drawing = inline_svg(early_svg(data), name="gb-early", alt=alt)
+        note = chip(record, live=False, why=None).markup
+        return [_raw(f'<figure class="gb-diagram gb-drawing">{drawing}{note}</figure>')]
 
 
 def _raw(markup: str) -> nodes.raw:
@@ -143,5 +185,6 @@ class _Steps(_Diagram):
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Register with Sphinx."""
     app.add_directive("gpubook-diagram", _Diagram)
+    app.add_directive("gpubook-early", _Early)
     app.add_directive("gpubook-steps", _Steps)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -38,9 +38,23 @@ def duration(seconds: float) -> str:
 
 
 def reading_minutes(text: str) -> int:
-    """Minutes that the prose of a Markdown text takes, commands and tables of code left out."""
-    prose = re.sub(r"^```.*?^```[ \t]*$", "", text, flags=re.DOTALL | re.MULTILINE)
-    return max(1, round(len(re.findall(r"\w+", prose)) / WORDS_A_MINUTE))
+    """Minutes that a text takes: every word of it counts, code and tables as well."""
+    return max(1, round(len(re.findall(r"\w+", text)) / WORDS_A_MINUTE))
+
+
+def visible_text(cells: list[dict[str, Any]]) -> str:
+    """What a reader of an executed notebook sees unfolded: prose, code, what it printed."""
+    parts = []
+    for cell in cells:
+        tags = cell["metadata"].get("tags", ())
+        if "hide-cell" in tags:
+            continue
+        if "remove-input" not in tags:
+            parts.append("".join(cell["source"]))
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {}).get("text/plain", output.get("text", ""))
+            parts.append("".join(data))
+    return "\n".join(parts)
 
 
 def machine_of(result: dict[str, Any]) -> str:
@@ -74,9 +88,7 @@ def time_note(result: dict[str, Any] | None, text: str) -> dict[str, Any]:
 def with_time_note(source: str, result: dict[str, Any] | None) -> str:
     """An executed notebook's text with the note after its first cell."""
     book = json.loads(source)
-    prose = [c for c in book["cells"] if c["cell_type"] == "markdown"]
-    text = "\n\n".join("".join(c["source"]) for c in prose)
-    book["cells"].insert(1, time_note(result, text))
+    book["cells"].insert(1, time_note(result, visible_text(book["cells"])))
     return json.dumps(book)
 
 

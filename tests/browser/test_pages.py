@@ -50,7 +50,7 @@ def test_the_network_is_cut_and_a_request_to_it_would_be_seen(tab, site):
 
 
 def test_formulas_are_drawn(tab, site):
-    tab.open(f"{site}/book/measuring.html")
+    tab.open(f"{site}/book/gpu-primer.html")
     assert tab.page.locator("mjx-container").count() >= 4
 
 

@@ -62,12 +62,17 @@ def test_a_time_is_rounded_to_what_can_be_repeated(seconds, words):
     assert sphinx_practice.duration(seconds) == words
 
 
-def test_reading_counts_prose_and_no_code():
-    prose = "word " * 400
-    code = "```shell\n" + "command " * 4000 + "\n```\n"
-    assert sphinx_practice.reading_minutes(prose) == 2
-    assert sphinx_practice.reading_minutes(f"{prose}\n{code}{prose}") == 4
+def test_reading_counts_every_visible_word_and_no_folded_one():
+    words = "word " * 400
+    assert sphinx_practice.reading_minutes(words) == 2
+    assert sphinx_practice.reading_minutes(f"{words}\n```shell\n{words}\n```") == 4
     assert sphinx_practice.reading_minutes("short") == 1
+    output = {"data": {"text/plain": ["printed"]}}
+    cell = {"metadata": {}, "source": ["code"], "outputs": [output]}
+    folded = cell | {"metadata": {"tags": ["hide-cell"]}}
+    unasked = cell | {"metadata": {"tags": ["remove-input"]}}
+    assert sphinx_practice.visible_text([cell]).split() == ["code", "printed"]
+    assert sphinx_practice.visible_text([folded, unasked]).split() == ["printed"]
 
 
 def note(result, text=""):
