@@ -99,6 +99,8 @@ def _plain(article: Any, document: str, address: str) -> None:
             link["href"] = urljoin(address, posixpath.normpath(path))
     for command in article.select(".gb-command"):
         command.insert(0, "$ ")
+    for title in article.select("p.admonition-title, caption"):
+        title.string = f"**{' '.join(title.get_text().split())}**"
     for formula in article.select(".math"):
         sign = "$$" if formula.name == "div" else "$"
         formula.string = sign + re.sub(r"^\\[(\[]|\\[)\]]$", "", formula.get_text().strip()) + sign
