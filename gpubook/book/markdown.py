@@ -24,6 +24,9 @@ _SCREEN_ONLY = "script, style, button, input, .headerlink, .gb-machines > fields
 _FENCE = "`" * 4
 """Longer than any fence that a page may show."""
 
+_LANGUAGES = {"ipython3": "python", "none": "", "default": "", "myst-ansi": ""}
+"""Sphinx's names of languages by those that Markdown's readers know; an output has none."""
+
 
 @dataclass(frozen=True)
 class PageText:
@@ -108,14 +111,9 @@ def _plain(article: Any, document: str, address: str) -> None:
 
 def _language(pre: Any) -> str:
     """What a block of code is written in, by the class that Sphinx gives the box around it."""
-    for box in pre.parents:
-        for name in box.get("class") or ():
-            if name == "output" or name == "gb-terminal":
-                return ""
-            if name.startswith("highlight-"):
-                language = name.removeprefix("highlight-")
-                return {"ipython3": "python", "none": "", "default": ""}.get(language, language)
-    return ""
+    names = [name for box in pre.parents for name in box.get("class") or ()]
+    language = next((n.removeprefix("highlight-") for n in names if n.startswith("highlight-")), "")
+    return _LANGUAGES.get(language, language)
 
 
 def _converted(article: Any) -> str:
