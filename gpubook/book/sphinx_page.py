@@ -26,6 +26,8 @@ from sphinx.errors import ExtensionError
 from sphinx.util.typing import ExtensionMetadata
 
 REDIRECTS = Path("book/redirects.yml")
+_ICON = Path(__file__).with_name("card.png")
+"""``book/_static/icon.svg`` as the pixels that a page's picture takes."""
 _LAUNCHERS = {"binderhub_url", "jupyterhub_url"}
 _HUB_PULL = re.compile(r"/hub/user-redirect/git-pull\?.*")
 
@@ -152,7 +154,8 @@ def _with_address(_app: Sphinx, config: Config) -> None:
     if config.html_baseurl:
         config.html_baseurl = config.html_baseurl.rstrip("/") + "/"
     config.ogp_site_url = config.html_baseurl
-    config.ogp_social_cards = {"enable": bool(config.html_baseurl)}
+    config.ogp_site_name = config.html_title
+    config.ogp_social_cards = {"enable": bool(config.html_baseurl), "image_mini": str(_ICON)}
     config.sitemap_url_scheme = "{link}"
     config.sitemap_excludes = ["search.html", "genindex.html"]
 

@@ -77,6 +77,7 @@ def test_pages_for_a_server_have_a_sitemap_addresses_and_a_picture(served):
     for document in ("book/intro", "notebooks/01-x"):
         head = _head(served / f"{document}.html")
         assert head["og:url"] == f"{ADDRESS}{document}.html"
+        assert head["og:site_name"] == "Small"
         assert head["twitter:card"] == "summary_large_image"
         picture = head["og:image"].removeprefix(ADDRESS)
         assert (served / picture).read_bytes().startswith(b"\x89PNG")
