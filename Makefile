@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+SCHEMA := $(BIN)/check-jsonschema --quiet --builtin-schema vendor
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book pdf test lint format lab image up down hub bundle clean distclean
@@ -28,12 +29,17 @@ lint: setup ## code, notebooks and text
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@PATH="$(BIN):$$PATH" $(BIN)/python tools/lint_notebooks.py check
-	@$(BIN)/codespell README.md CONTRIBUTING.md book examples gpubook notebooks tests tools
+	@$(BIN)/codespell *.md .github book examples gpubook notebooks tests tools
 	@$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
-	@$(BIN)/shellcheck .ci/run docker/build docker/choose-base docker/entrypoint \
+	@$(BIN)/shellcheck .binder/postBuild .ci/run docker/build docker/choose-base docker/entrypoint \
 		docker/fill-wheelhouse docker/make-base docker/pip-here docker/start docker/up \
 		docker/jupyterhub/start tools/bundle/start tools/bundle/verify examples/slurm/*.sbatch
 	@$(BIN)/hadolint docker/Dockerfile examples/project/Dockerfile
+	@$(BIN)/zizmor --offline --quiet .github/workflows
+	@$(SCHEMA).github-workflows .github/workflows/*.yml
+	@$(SCHEMA).github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	@$(SCHEMA).renovate renovate.json
+	@$(SCHEMA).citation-file-format CITATION.cff
 
 format: setup ## format the code and strip the notebooks' outputs
 	@$(BIN)/ruff check --fix-only --quiet .

@@ -29,6 +29,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError("must be NAME=VALUE")
+    return name, value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="gpubook", description=__doc__)
     parser.add_argument("--version", action="version", version=f"gpubook {__version__}")
@@ -46,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
 
     book = command("book", _book, "execute what changed and render the book")
     _execution_options(book)
+    book.add_argument(
+        "--set", dest="settings", type=_setting, action="append", default=[], metavar="NAME=VALUE",
+        help="replace a setting of _config.yml, such as html.baseurl (repeatable)",
+    )  # fmt: skip
 
     command("pdf", _pdf, "the rendered book as one PDF, printed by Chromium")
 
@@ -140,12 +151,16 @@ def _run(args: argparse.Namespace) -> int:
 
 def _book(args: argparse.Namespace) -> int:
     from gpubook.book import render
+    from gpubook.evidence.page import find_root
 
+    settings = dict(args.settings)
+    render.configuration(find_root(), settings)  # a wrong name is said before minutes of work
     root, outcomes = _execute(args, ())
     bad = [outcome.notebook for outcome in outcomes if not outcome.good]
     if bad:
         raise BookError(f"not rendered, since these notebooks have no result: {', '.join(bad)}")
-    index = render.render(root, executed=root / "_build" / "executed", out=root / "_build" / "html")
+    build = root / "_build"
+    index = render.render(root, executed=build / "executed", out=build / "html", settings=settings)
     print(f"The book is ready, open: {os.path.relpath(index)}")
     return 0
 

@@ -14,9 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from gpubook.errors import BookError
+import yaml
+
+from gpubook.book import markdown
+from gpubook.errors import BookError, UsageError
 
 _SHOWN_PROBLEMS = 5
 _LOST_AFTER_SECONDS = 3600
@@ -33,21 +38,27 @@ class RenderError(BookError):
     """The pages could not be made, or made only with warnings."""
 
 
-def render(root: Path, *, executed: Path, out: Path) -> Path:
+def render(
+    root: Path, *, executed: Path, out: Path, settings: Mapping[str, str] | None = None
+) -> Path:
     """Render the book at ``root`` into ``out`` and return the path of its first page.
 
     ``executed`` is the folder of the executed notebooks, ``NAME.ipynb`` each; their results are
-    expected in the folder ``results`` beside it. Any Sphinx warning is an error. Raises
-    RenderError with the first problems; ``out`` is then unchanged. Sphinx's whole account is in
-    ``render.log`` beside ``out``.
+    expected in the folder ``results`` beside it. ``settings`` replace those of ``_config.yml``,
+    such as ``html.baseurl``. Any Sphinx warning is an error. Raises RenderError with the first
+    problems; ``out`` is then unchanged. Sphinx's whole account is in ``render.log`` beside ``out``.
     """
     root, executed, out = root.resolve(), executed.resolve(), out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
     _sweep(out.parent)
     stage = Path(tempfile.mkdtemp(prefix=".render-", dir=out.parent))
     try:
+        config = configuration(root, settings or {})
+        (stage / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
         _sphinx(root, executed, stage, log=out.with_name("render.log"))
         (stage / "html" / "index.html").write_text(_INDEX, encoding="utf-8")
+        address = config.get("html", {}).get("baseurl") or ""
+        markdown.write(root, stage / "html", address=address and address.rstrip("/") + "/")
         with (out.parent / ".render.lock").open("w") as lock:  # two renderings take turns here
             fcntl.flock(lock, fcntl.LOCK_EX)
             if out.exists():
@@ -56,6 +67,23 @@ def render(root: Path, *, executed: Path, out: Path) -> Path:
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     return out / "index.html"
+
+
+def configuration(root: Path, settings: Mapping[str, str]) -> dict[str, Any]:
+    """``_config.yml`` with settings replaced, each named by its path: ``html.baseurl``.
+
+    Raises UsageError for a setting that the file has not, or that is no single text there.
+    """
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    for path, value in settings.items():
+        *above, name = path.split(".")
+        place = config
+        for step in above:
+            place = place.get(step) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or not isinstance(place.get(name), str):
+            raise UsageError(f"_config.yml has no setting {path}: see the comments there")
+        place[name] = value
+    return config
 
 
 def _sphinx(root: Path, executed: Path, stage: Path, *, log: Path) -> None:
@@ -100,7 +128,7 @@ def _build(root: Path, out: Path) -> int:
         str(root),
         str(out),
         noconfig=True,
-        path_config=str(root / "_config.yml"),
+        path_config=str(out.parent / "_config.yml"),
         confoverrides={"external_toc_path": "_toc.yml", "nitpicky": True}
         | {"latex_individualpages": False},
         doctreedir=str(out.parent / "doctrees"),

@@ -1,10 +1,13 @@
 """What is around a page's text: its scripts, how it looks when shared, its old addresses.
 
 - A script or style is loaded by the pages that use it, and only after the text is there.
-- Every page has a description, and what a chat or a forum shows of a link to it.
-- ``book/redirects.yml`` has the old addresses; each becomes a page that leads on.
-- With a base URL (``html: baseurl:`` in ``_config.yml``) there are absolute addresses and a
-  ``sitemap.xml``; without one, as for reading from a disk, there is neither.
+- sphinxext-opengraph gives each page its description. With an address (``html: baseurl:`` in
+  ``_config.yml``) it adds a picture for each page, and sphinx-sitemap writes ``sitemap.xml``;
+  without one, as for reading from a disk, there is neither.
+- ``book/redirects.yml`` has the old addresses; each becomes a page that leads on. It is not
+  sphinxext-rediraffe's file because a page that was split leads to several, one for each of its
+  places, and rediraffe knows pages only.
+- Launch buttons come from the theme, for the two services that can run a notebook of the book.
 """
 
 from __future__ import annotations
@@ -15,18 +18,18 @@ import os
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 import yaml
-from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.errors import ExtensionError
 from sphinx.util.typing import ExtensionMetadata
 
 REDIRECTS = Path("book/redirects.yml")
-CARD = "_static/social.png"
-_ENOUGH, _MOST = 110, 200
-"""Characters of a description: a text this long is enough, and none is longer."""
+_ICON = Path(__file__).with_name("card.png")
+"""``book/_static/icon.svg`` as the pixels that a page's picture takes."""
+_LAUNCHERS = {"binderhub_url", "jupyterhub_url"}
+_HUB_PULL = re.compile(r"/hub/user-redirect/git-pull\?.*")
 
 _USED = {
     "copybutton": r'class="highlight|gb-terminal',
@@ -63,59 +66,24 @@ def _lean(context: dict, body: str) -> None:
     context["css_files"] = [css for css in context["css_files"] if used(css)]
 
 
-def _is_lead(part: nodes.Element) -> bool:
-    """Whether a paragraph is nothing but words in bold, over what follows."""
-    children = [child for child in part.children if child.astext().strip()]
-    return isinstance(part, nodes.paragraph) and all(isinstance(c, nodes.strong) for c in children)
+def _launch(pagename: str, context: dict) -> None:
+    """A seat of the book's own JupyterHub holds the notebooks already: open, instead of pull."""
+    for group in context.get("header_buttons", ()):
+        for button in group.get("buttons", ()) if group.get("label") == "launch-buttons" else ():
+            place = f"/hub/user-redirect/lab/tree/{pagename}.ipynb"
+            button["url"] = _HUB_PULL.sub(place, button["url"])
 
 
-def description(tree: nodes.document) -> str:
-    """The page's first words, as many as make a description: plain text, `_MOST` characters."""
-    words = ""
-    for part in tree.findall(lambda n: isinstance(n, nodes.paragraph | nodes.bullet_list)):
-        if not isinstance(part.parent, nodes.section):
-            continue
-        items = part.children if isinstance(part, nodes.bullet_list) else [part]
-        text = "; ".join(" ".join(item.astext().split()) for item in items)
-        colon = ":" if _is_lead(part) and not text.endswith(":") else ""
-        words = f"{words} {text}{colon}".strip()
-        if len(words) >= _ENOUGH:
-            break
-    if len(words) <= _MOST:
-        return words
-    return words[: _MOST - 1].rsplit(" ", 1)[0].rstrip(",;:") + "…"
-
-
-def _meta(app: Sphinx, pagename: str, context: dict, tree: nodes.document) -> str:
-    base, relative = app.config.html_baseurl, context["pathto"]
-    title = re.sub("<[^>]+>", "", context["title"])
-    tags = {
-        "og:type": "website" if pagename == app.config.root_doc else "article",
-        "og:site_name": app.config.html_title or app.config.project,
-        "og:title": html.unescape(title),
-        "og:description": description(tree),
-        "og:image": urljoin(base, CARD) if base else relative(CARD, resource=True),
-        "og:image:alt": "The book's name, and a processor within a container within a machine",
-    }
-    if base:
-        tags["og:url"] = urljoin(base, f"{pagename}.html")
-    lines = [f'<meta name="description" content="{html.escape(tags["og:description"])}" />']
-    lines += [
-        f'<meta property="{key}" content="{html.escape(value)}" />' for key, value in tags.items()
-    ]
-    lines.append('<meta name="twitter:card" content="summary_large_image" />')
-    return "\n".join(lines)
-
-
-def _around(
-    app: Sphinx, pagename: str, template: str, context: dict, tree: nodes.document | None
-) -> None:
+def _around(app: Sphinx, pagename: str, template: str, context: dict, tree: object) -> None:
     if template == "search.html":
         return  # its scripts call each other while they load
-    body = context.get("body", "")
-    _lean(context, body)
-    if tree is not None:
-        context["metatags"] = context.get("metatags", "") + _meta(app, pagename, context, tree)
+    _lean(context, context.get("body", ""))
+    _launch(pagename, context)
+    if not app.config.html_baseurl:
+        # The extension writes an address for each page, which is none without the book's.
+        context["metatags"] = re.sub(
+            r'<meta property="og:url".*\n', "", context.get("metatags", "")
+        )
 
 
 _PAGE = """<!DOCTYPE html>
@@ -160,22 +128,9 @@ def redirect_page(old: str, places: dict[str, str]) -> str:
     return _PAGE.format(places=data, first=html.escape(there[""]), links=links)
 
 
-def sitemap(base: str, pages: list[str]) -> str:
-    """The addresses of all pages, for search engines."""
-    urls = "".join(
-        f"<url><loc>{html.escape(urljoin(base, page))}.html</loc></url>\n" for page in sorted(pages)
-    )
-    return (
-        '<?xml version="1.0" encoding="utf-8"?>\n'
-        f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{urls}</urlset>\n'
-    )
-
-
 def _finish(app: Sphinx, problem: Exception | None) -> None:
     if problem or app.builder.format != "html":
         return
-    from gpubook.book.card import draw
-
     out = Path(app.outdir)
     for old, places in redirects(Path(app.srcdir)).items():
         page = out / old
@@ -186,14 +141,31 @@ def _finish(app: Sphinx, problem: Exception | None) -> None:
             raise ExtensionError(f"{REDIRECTS}: {old} leads to {lost[0]}, which is no page")
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(redirect_page(old, places), encoding="utf-8")
-    draw(out / CARD, title=app.config.html_title or app.config.project)
-    if app.config.html_baseurl:
-        text = sitemap(app.config.html_baseurl, list(app.env.found_docs))
-        (out / "sitemap.xml").write_text(text, encoding="utf-8")
+
+
+def _with_address(_app: Sphinx, config: Config) -> None:
+    """One setting, the book's address, for all that needs it."""
+    theirs = {k for k, v in config.html_theme_options.get("launch_buttons", {}).items() if v}
+    if unknown := sorted(theirs - _LAUNCHERS - {"notebook_interface"}):
+        raise ExtensionError(
+            f"_config.yml, launch_buttons: {unknown[0]} cannot run the notebooks, which need the "
+            f"book's library and recordings; use {' or '.join(sorted(_LAUNCHERS))}"
+        )
+    if config.html_baseurl:
+        config.html_baseurl = config.html_baseurl.rstrip("/") + "/"
+    config.ogp_site_url = config.html_baseurl
+    config.ogp_site_name = config.html_title
+    config.ogp_social_cards = {"enable": bool(config.html_baseurl), "image_mini": str(_ICON)}
+    config.sitemap_url_scheme = "{link}"
+    config.sitemap_excludes = ["search.html", "genindex.html"]
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Register with Sphinx."""
+    app.setup_extension("sphinxext.opengraph")
+    if app.config.html_baseurl:
+        app.setup_extension("sphinx_sitemap")
+    app.connect("config-inited", _with_address)
     app.connect("html-page-context", _around, priority=900)  # after those that add scripts
     app.connect("build-finished", _finish)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -141,10 +141,7 @@ def test_what_is_shared_of_a_page_is_there_and_what_only_servers_need_is_not(bui
         meta = {m.get("property") or m.get("name"): m.get("content") for m in head.select("meta")}
         assert 20 < len(meta["description"]) <= 200, document
         assert meta["og:title"], document
-        assert meta["twitter:card"] == "summary_large_image", document
-        picture = built_book / Path(document).parent / meta["og:image"]
-        assert picture.read_bytes().startswith(b"\x89PNG"), document
-        assert "og:url" not in meta
+        assert not meta.keys() & {"og:url", "og:image", "twitter:card"}, "these need an address"
         said.add(meta["description"])
     assert len(said) == len(DOCUMENTS), "two pages with one description"
     assert not (built_book / "sitemap.xml").exists()

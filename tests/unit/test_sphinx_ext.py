@@ -178,9 +178,9 @@ sphinx:
 """
 
 
-@pytest.fixture
-def small_book(tmp_path) -> Path:
-    root = tmp_path / "book root"
+def make_small_book(folder: Path) -> Path:
+    """A book of one prose page and one notebook, executed, ready to be rendered."""
+    root = folder / "book root"
     (root / "book").mkdir(parents=True)
     (root / "_config.yml").write_text(CONFIG, encoding="utf-8")
     toc = "format: jb-book\nroot: book/intro\nchapters: [{file: notebooks/01-x}]\n"
@@ -190,6 +190,11 @@ def small_book(tmp_path) -> Path:
         (root / folder).mkdir(parents=True)
         (root / folder / "01-x.ipynb").write_text(_notebook(), encoding="utf-8")
     return root
+
+
+@pytest.fixture
+def small_book(tmp_path) -> Path:
+    return make_small_book(tmp_path)
 
 
 def _render(root: Path) -> Path:
