@@ -10,6 +10,7 @@ Run as a script, it executes the teaching cells of one notebook with no book lib
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
 import re
@@ -53,7 +54,7 @@ class Cell:
     def needs(self) -> list[str]:
         """What a machine must have to run it."""
         words = shlex.split(self.options)
-        after = dict(zip(words, words[1:], strict=False))
+        after = dict(itertools.pairwise(words))
         return [need for need in after.get("--needs", "").split(",") if need]
 
 
@@ -153,7 +154,7 @@ def _execute(cell: Cell, names: dict[str, Any]) -> Any:
     tree = ast.parse(cell.body)
     scope = dict(names) if cell.magic else names  # what a measured body defines does not stay
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    exec(compile(tree, cell.id, "exec"), scope)
+    exec(compile(tree, cell.id, "exec"), scope)  # noqa: S102 - this is what a cell is
     return eval(compile(ast.Expression(last.value), cell.id, "eval"), scope) if last else None
 
 

@@ -95,7 +95,8 @@ class _Early(SphinxDirective):
             raise self.error(str(error)) from error
         self.env.note_dependency(str(path))
         data = record["data"]
-        alt = f"Two bars to scale: {_duration(data['returned_s'])} and {_duration(data['finished_s'])}."
+        times = [_duration(data[key]) for key in ("returned_s", "finished_s")]
+        alt = f"Two bars to scale: {' and '.join(times)}."
         drawing = inline_svg(early_svg(data), name="gb-early", alt=alt)
         note = chip(record, live=False, why=None).markup
         return [_raw(f'<figure class="gb-diagram gb-drawing">{drawing}{note}</figure>')]
