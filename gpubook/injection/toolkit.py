@@ -124,7 +124,8 @@ def host_specification() -> dict[str, str]:
                     return {"path": str(path), "text": text}
     raise CdiUnavailable(
         f"no specification of nvidia.com/gpu in {', '.join(folders) or 'any folder'}: "
-        "`sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml` makes one"
+        "`sudo systemctl restart nvidia-cdi-refresh.service` makes one (toolkit before 1.18: "
+        "`sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml`)"
     )
 
 

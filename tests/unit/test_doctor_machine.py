@@ -285,7 +285,7 @@ def test_a_specification_of_another_driver_is_stale(tmp_path):
     assert found.status == "problem"
     assert "550.54.14" in found.what
     assert "580.95.05" in found.what
-    assert found.run[0] == checks.REFRESH
+    assert found.run[0] == checks.RENEW
     known["toolkit"] = {"programs": CTK, "version": "1.17.8"}
     assert look(host, **known)["cdi-spec"].run[0] == checks.GENERATE
 
