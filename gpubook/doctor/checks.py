@@ -23,6 +23,11 @@ INSTALL_ENGINE = (
     "sudo apt-get install -y docker-ce docker-ce-cli containerd.io docker-buildx-plugin "
     "docker-compose-plugin"
 )
+# What --gpgpu installs has no nvidia-smi: that is in nvidia-utils (Ubuntu Server documentation).
+INSTALL_DRIVER = (
+    "sudo ubuntu-drivers install --gpgpu nvidia:580-server",
+    "sudo apt-get install -y nvidia-utils-580-server",
+)
 INSTALL_TOOLKIT = "sudo apt-get install -y nvidia-container-toolkit"
 CONFIGURE = "sudo nvidia-ctk runtime configure --runtime=docker"
 RESTART = "sudo systemctl restart docker"
@@ -139,14 +144,14 @@ def _no_driver(facts: Facts) -> Iterator[Finding]:
             why,
             *more,
             "sudo modprobe nvidia",
-            "dkms status",
+            "sudo apt-get install -y linux-modules-nvidia-580-server-$(uname -r)",
         )
     else:
         yield problem(
             "driver",
             f"a GPU is on the bus ({at}), and no NVIDIA driver is installed",
             why,
-            "sudo ubuntu-drivers install --gpgpu",
+            *INSTALL_DRIVER,
             "sudo reboot",
         )
 
@@ -639,7 +644,8 @@ def torch(facts: Facts, host: Host) -> Iterator[Finding]:
             "torch",
             f"torch {seen['version']} needs driver {need} or later, {module} is loaded",
             "torch.cuda.is_available() is False",
-            f"sudo ubuntu-drivers install --gpgpu nvidia:{need}-server",
+            *INSTALL_DRIVER,
+            "sudo reboot",
         )
         return
     span = _BUILT_FOR.get(cuda[:2])
