@@ -275,15 +275,23 @@ def engine_there(facts: Facts, host: Host) -> Iterator[Finding]:
 def _engine_kind(facts: Facts, info: dict) -> Iterator[Finding]:
     desktop = "Docker Desktop" in info["operating_system"]
     snap = info["root_dir"].startswith("/var/snap/")
-    if (desktop and not facts["system"]["wsl"]) or snap:
-        name = "the snap" if snap else "Docker Desktop"
+    if desktop and not facts["system"]["wsl"]:
         judge = problem if has_gpu(facts) else warning
         yield judge(
             "engine-kind",
-            f"the engine is {name}",
-            "it runs where the host's NVIDIA driver cannot be seen",
-            "sudo snap remove docker" if snap else "docker context use default",
+            "the engine is Docker Desktop",
+            "it runs in a virtual machine, where the host's NVIDIA driver cannot be seen",
             INSTALL_ENGINE,
+            "docker context use default",
+        )
+    if snap and has_gpu(facts):
+        yield warning(
+            "engine-kind",
+            "the engine is the snap",
+            "it has a toolkit of its own, which needs snapd 2.63; to change to Docker Engine, save "
+            "images and volumes first, since removing the snap deletes them",
+            "snap version",
+            "snap logs docker.nvidia-container-toolkit",
         )
     if info["rootless"]:
         yield warning(
