@@ -30,7 +30,7 @@ CHANGES: tuple[dict[str, str], ...] = (
     },
     {
         "since": "Toolkit 1.14 (2023)",
-        "change": "the chapter's version: --runtime=nvidia adds the same prestart hook",
+        "change": "the chapter's version: --runtime=nvidia adds the same prestart hook by default",
     },
     {
         "since": "Docker 25 (January 2024)",
