@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from gpubook.doctor import compat
 from gpubook.doctor.facts import Host, Unread
 from gpubook.doctor.finding import Finding, by_rule, ok, problem, warning
 from gpubook.doctor.rules import numbers
@@ -617,36 +618,24 @@ def limits(facts: Facts, host: Host) -> Iterator[Finding]:
         yield ok("nofile", f"at most {'any number of' if soft == -1 else soft} open files")
 
 
-# Compute capabilities that the builds of PyTorch hold, from its release matrix for 2.9
-# (https://github.com/pytorch/pytorch/blob/main/RELEASE.md); the ends of each list.
-_BUILT_FOR = {
-    (12, 6): ((5, 0), (9, 0)),
-    (12, 8): ((7, 0), (12, 0)),
-    (12, 9): ((7, 0), (12, 0)),
-    (13, 0): ((7, 5), (12, 1)),
-}
-_DRIVER_FOR = {11: 450, 12: 525, 13: 580}
-"""The first driver for each major CUDA (https://docs.nvidia.com/deploy/cuda-compatibility/)."""
-
-
 def torch(facts: Facts, host: Host) -> Iterator[Finding]:
     seen = facts["torch"]
     if not seen:
         return
+    gpus = facts["nvml"]["gpus"] if usable(facts["nvml"]) else []
+    module = facts["driver"]["module"] if usable(facts["driver"]) else ""
     if not seen["cuda"]:
         if has_gpu(facts):
             yield warning(
                 "torch",
                 f"torch {seen['version']} is a build for the CPU",
                 "it does not use the GPU",
-                "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu130",
+                *_other_torch(facts, gpus, module),
             )
         else:
             yield ok("torch", f"torch {seen['version']}, a build for the CPU")
         return
-    cuda = numbers(seen["cuda"])
-    module = facts["driver"]["module"] if usable(facts["driver"]) else ""
-    need = _DRIVER_FOR.get(cuda[0])
+    need = compat.driver_for(seen["cuda"])
     if module and need and numbers(module)[0] < need:
         yield problem(
             "torch",
@@ -656,21 +645,50 @@ def torch(facts: Facts, host: Host) -> Iterator[Finding]:
             "sudo reboot",
         )
         return
-    span = _BUILT_FOR.get(cuda[:2])
-    gpus = facts["nvml"]["gpus"] if usable(facts["nvml"]) else []
-    outside = [g for g in gpus if span and not span[0] <= numbers(g["capability"]) <= span[1]]
+    wheel = compat.wheel_of(seen["version"], seen["cuda"], _machine(facts))
+    outside = [g for g in gpus if wheel and not wheel.runs_on(g["capability"])]
     if outside:
-        one = outside[0]
         yield problem(
             "torch",
-            f"torch {seen['version']} holds no code for {one['name']} ({one['capability']})",
+            f"torch {seen['version']} holds no code for {outside[0]['name']} "
+            f"({outside[0]['capability']})",
             "'no kernel image is available for execution on the device'",
             "python -c 'import torch; print(torch.cuda.get_arch_list())'",
-            "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/"
-            + ("cu126" if numbers(one["capability"]) < span[0] else "cu130"),
+            *_other_torch(facts, outside, module),
         )
     else:
         yield ok("torch", f"torch {seen['version']} with CUDA {seen['cuda']}")
+
+
+def _machine(facts: Facts) -> str:
+    system = facts["system"]
+    return system["machine"] if usable(system) else "x86_64"
+
+
+def _other_torch(facts: Facts, gpus: list[dict[str, Any]], module: str) -> tuple[str, ...]:
+    """What installs a build of the same release that runs on these GPUs, where there is one."""
+    if not gpus or not module:
+        return ("pip install --force-reinstall torch",)
+    release = facts["torch"]["version"]
+    fits = compat.wheels_for(gpus[0]["capability"], module, _machine(facts), release)
+    if not fits:
+        return ()
+    return (f"pip install --force-reinstall torch --index-url {compat.index_of(fits[0])}",)
+
+
+def generations(facts: Facts, host: Host) -> Iterator[Finding]:
+    """Whether the loaded driver is one for this GPU's generation, now and after an upgrade."""
+    gpus = facts["nvml"]["gpus"]
+    for gpu in gpus:
+        generation = compat.generation_of(gpu["capability"])
+        if generation and generation.last:
+            yield warning(
+                "generation",
+                f"{gpu['name']} is of the generation {generation.name}",
+                f"driver {generation.last} is the last branch for it, and CUDA 13 has no code for "
+                "it: stay with both",
+                f"sudo apt-mark hold nvidia-utils-{generation.last}-server",
+            )
 
 
 Check = Callable[[Facts, Host], Iterator[Finding]]
@@ -688,6 +706,7 @@ ON_HOST: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (char_links, ("nodes", "engine")),
     (space, ("space", "system")),
     (limits, ("user", "system")),
+    (generations, ("nvml",)),
     (torch, ("torch",)),
 )
 OF_ENGINE: tuple[tuple[Check, tuple[str, ...]], ...] = (

@@ -87,6 +87,7 @@ def _system(host: Host) -> dict[str, Any]:
     return {
         "name": name[1] if name else platform.system(),
         "kernel": kernel,
+        "machine": platform.machine(),
         "container": inside,
         "wsl": "microsoft" in kernel.lower() or host.path("/dev/dxg").exists(),
     }

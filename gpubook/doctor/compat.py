@@ -1,0 +1,112 @@
+"""Which driver runs which CUDA, and which build of PyTorch on which GPU: compat.toml, asked."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+
+from gpubook.doctor.rules import numbers
+
+
+@dataclass(frozen=True)
+class Cuda:
+    """A major version of CUDA and the first driver branch for it."""
+
+    major: int
+    driver: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Generation:
+    """GPUs from one compute capability on, with the driver branches that know them."""
+
+    name: str
+    capability: str
+    open: str
+    source: str
+    first: int = 0
+    last: int | None = None
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A build of PyTorch and the compute capabilities that it has machine code for."""
+
+    torch: str
+    cuda: str
+    machine: str
+    built_for: tuple[str, ...]
+    source: str
+
+    def runs_on(self, capability: str) -> bool:
+        """Whether a GPU can run it: machine code serves its own major version, from its minor on
+        (CUDA programming guide, binary compatibility)."""
+        have = numbers(capability)
+        return any(a[0] == have[0] and a[1] <= have[1] for a in map(numbers, self.built_for))
+
+
+@dataclass(frozen=True)
+class Table:
+    """All rows of compat.toml."""
+
+    cuda: tuple[Cuda, ...]
+    generations: tuple[Generation, ...]
+    wheels: tuple[Wheel, ...]
+
+
+@functools.cache
+def table() -> Table:
+    """The table, read once."""
+    rows = tomllib.loads(
+        resources.files("gpubook.doctor").joinpath("compat.toml").read_text("utf-8")
+    )
+    return Table(
+        tuple(Cuda(**row) for row in rows["cuda"]),
+        tuple(Generation(**row) for row in rows["generation"]),
+        tuple(Wheel(**row | {"built_for": tuple(row["built_for"])}) for row in rows["wheel"]),
+    )
+
+
+def driver_for(cuda: str) -> int | None:
+    """The first driver branch for a CUDA version such as ``12.8``; ``None`` where not known."""
+    major = numbers(cuda)[:1]
+    return next((row.driver for row in table().cuda if (row.major,) == major), None)
+
+
+def generation_of(capability: str) -> Generation | None:
+    """The generation of a GPU by its compute capability; ``None`` for one before the table."""
+    known = [row for row in table().generations if numbers(row.capability) <= numbers(capability)]
+    return max(known, key=lambda row: numbers(row.capability), default=None)
+
+
+def wheel_of(torch: str, cuda: str, machine: str) -> Wheel | None:
+    """The row for an installed PyTorch, such as ``2.13.0``, ``13.0``, ``x86_64``; ``None`` where
+    the table has none, as for releases before its first."""
+    rows = [
+        row
+        for row in table().wheels
+        if (row.cuda, row.machine) == (cuda, machine) and numbers(row.torch) <= numbers(torch)
+    ]
+    newest = max(rows, key=lambda row: numbers(row.torch), default=None)
+    return newest if newest and newest.built_for else None
+
+
+def wheels_for(capability: str, driver: str, machine: str, torch: str) -> list[Wheel]:
+    """The builds of one PyTorch release that this GPU and this driver run, newest CUDA first."""
+    offered = [wheel_of(torch, cuda, machine) for cuda in {row.cuda for row in table().wheels}]
+    fits = [
+        wheel
+        for wheel in offered
+        if wheel
+        and wheel.runs_on(capability)
+        and numbers(driver)[0] >= (driver_for(wheel.cuda) or 0)
+    ]
+    return sorted(fits, key=lambda wheel: numbers(wheel.cuda), reverse=True)
+
+
+def index_of(wheel: Wheel) -> str:
+    """PyTorch's package index with this build: ``…/whl/cu130`` for CUDA 13.0."""
+    return f"https://download.pytorch.org/whl/cu{wheel.cuda.replace('.', '')}"
