@@ -31,15 +31,102 @@ def ids(text):
     return [problem.rule.id for problem in diagnose(text).problems]
 
 
+def causes(text):
+    """Without the problems that follow from another one."""
+    return [problem.rule.id for problem in diagnose(text).problems if not problem.explained_by]
+
+
 @pytest.mark.parametrize(("rule", "text"), EXAMPLES)
 def test_an_example_is_diagnosed_by_its_own_rule_and_no_other(rule, text):
-    assert ids(text) == [rule]
+    assert causes(text) == [rule]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 def test_each_symptom_alone_gives_its_rule_away(rule):
     for symptom in rule.symptoms:
-        assert ids(symptom.text.replace(" ... ", " something ")) == [rule.id], symptom.text
+        assert causes(symptom.text.replace(" ... ", " something ")) == [rule.id], symptom.text
+
+
+def test_no_rule_explains_itself_by_way_of_others():
+    explains = {rule.id: set(rule.explains) for rule in RULES}
+    for rule in explains:
+        reached, new = set(), set(explains[rule])
+        while new:
+            reached |= new
+            new = set().union(*(explains[other] for other in new)) - reached
+        assert rule not in reached
+
+
+@pytest.mark.parametrize(
+    ("cause", "text"),
+    [
+        (
+            "socket-denied",
+            "PermissionError: [Errno 13] Permission denied\n"
+            "docker.errors.DockerException: Error while fetching server API version: "
+            "('Connection aborted.', PermissionError(13, 'Permission denied'))",
+        ),
+        (
+            "nvml-lost",
+            "$ nvidia-smi\nFailed to initialize NVML: Unknown Error\n"
+            "UserWarning: CUDA initialization: CUDA unknown error - this may be due to an "
+            "incorrectly set up environment",
+        ),
+        (
+            "cdi-too-new",
+            "Error: setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=all\n"
+            'json: unknown field "additionalGids"',
+        ),
+        (
+            "package-key",
+            "NO_PUBKEY DDCAE044F796ECB0\nE: Unable to locate package nvidia-container-toolkit\n"
+            'could not select device driver "" with capabilities: [[gpu]]',
+        ),
+        (
+            "open-module",
+            "NVRM: installed in this system requires use of the NVIDIA open kernel modules.\n"
+            "nvidia-smi\nNo devices were found",
+        ),
+        (
+            "driver-mismatch",
+            "Failed to initialize NVML: Driver/library version mismatch\n"
+            "failed to generate CDI spec: failed to create device CDI specs\n"
+            "failed to discover GPU vendor from CDI: no known GPU vendor found",
+        ),
+    ],
+)
+def test_the_cause_that_explains_the_others_comes_first(cause, text):
+    assert causes(text) == [cause]
+    assert ids(text)[0] == cause
+    assert len(ids(text)) > 1
+
+
+@pytest.mark.parametrize(
+    ("number", "rule"),
+    [
+        (13, "xid-program"), (31, "xid-program"), (43, "xid-program"), (48, "xid-memory"),
+        (63, "xid-memory"), (64, "xid-memory"), (94, "xid-memory"), (95, "xid-memory"),
+        (62, "gpu-lost"), (74, "gpu-lost"), (79, "gpu-lost"), (119, "xid-gsp"), (120, "xid-gsp"),
+    ],
+)  # fmt: skip
+def test_an_xid_is_read_by_its_number(number, rule):
+    assert ids(f"NVRM: Xid (PCI:0000:65:00): {number}, pid=4411, name=python, Ch 00000008") == [
+        rule
+    ]
+
+
+def test_an_xid_that_only_cleans_up_is_no_problem():
+    assert ids("NVRM: Xid (PCI:0000:0a:00): 45, pid=1, name=python, Ch 00000008") == []
+
+
+ONE_EXAMPLE = {
+    "ldconfig-failed", "driver-in-image", "gpu-memory", "torch-without-cuda", "pull-limit",
+    "mount-source",
+}  # fmt: skip
+
+
+def test_every_rule_but_a_few_has_two_messages_as_they_were_printed():
+    assert {rule.id for rule in RULES if len(rule.examples) < 2} == ONE_EXAMPLE
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
@@ -98,8 +185,8 @@ def test_errors_recorded_on_a_gpu_host_are_diagnosed(file, rule):
     assert ids((ERRORS / f"{file}.txt").read_text(encoding="utf-8")) == [rule]
 
 
-def test_there_are_thirty_healthy_logs():
-    assert len(HEALTHY) >= 30
+def test_there_are_forty_healthy_logs():
+    assert len(HEALTHY) >= 40
 
 
 @pytest.mark.parametrize("path", HEALTHY, ids=lambda path: path.stem)
