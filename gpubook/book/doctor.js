@@ -6,45 +6,64 @@
   const text = document.getElementById("gb-doctor-text");
   const said = document.getElementById("gb-doctor-said");
 
+  // What is left out stands together in most texts, so whole runs of it are dropped at once.
   const squeeze = (words) =>
     words
       .replace(/\x1b\[[0-9;?]{0,24}[A-Za-z]/g, "")
       .replace(/\\[nrt]/g, " ")
-      .replace(/[^\x21-\x7e]/g, "")
-      .replace(/["'`\\|>*]/g, "")
+      .replace(/(?:[^\x21-\x7e]|["'`\\|>*])+/g, "")
       .toLowerCase();
 
-  const weight = (symptom) => symptom.join("").length;
+  // As in gpubook/doctor/rules.py: literals with bounded gaps, which take time linear in the text.
+  const escaped = (part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  for (const rule of data.rules)
+    rule.symptoms = rule.symptoms.map((parts) => ({
+      parts,
+      longest: parts.reduce((a, b) => (b.length > a.length ? b : a)),
+      weight: parts.join("").length,
+      pattern: new RegExp(parts.map(escaped).join(`[^\\0]{0,${data.gap}}?`)),
+    }));
 
-  // The parts follow one another, each within the gap after the one before.
-  const shows = (words, symptom) => {
-    for (let at = words.indexOf(symptom[0]); at >= 0; at = words.indexOf(symptom[0], at + 1)) {
-      let end = at + symptom[0].length;
-      const all = symptom.slice(1).every((part) => {
-        const next = words.indexOf(part, end);
-        if (next < 0 || next - end > data.gap) return false;
-        end = next + part.length;
-        return true;
-      });
-      if (all) return true;
-    }
-    return false;
-  };
+  const shows = (words, symptom) => words.includes(symptom.longest) && symptom.pattern.test(words);
 
   // A few words are enough: the beginning of a symptom counts, too.
-  const begins = (words, symptom) => words.length >= 12 && symptom.some((p) => p.includes(words));
+  const begins = (words, { parts }) => words.length >= 12 && parts.some((p) => p.includes(words));
 
-  const find = (words, test) =>
-    data.rules
-      .map((rule) => [rule, Math.max(0, ...rule.symptoms.filter((s) => test(words, s)).map(weight))])
-      .filter(([, found]) => found > 0)
-      .sort((a, b) => b[1] - a[1])
-      .map(([rule]) => rule);
+  // What follows from another problem comes after it, as in gpubook/doctor/diagnose.py.
+  const ranked = (found) => {
+    const follows = new Set(found.flatMap(({ rule }) => rule.explains));
+    return found
+      .sort((a, b) => follows.has(a.rule.id) - follows.has(b.rule.id) || b.weight - a.weight)
+      .map(({ rule }) => rule);
+  };
 
-  const look = () => {
+  // The search of a long log gives way to the next key every few milliseconds, and to the search
+  // that this key starts.
+  let latest = 0;
+  const find = async (words, test) => {
+    const mine = latest;
+    const found = [];
+    let since = performance.now();
+    for (const rule of data.rules) {
+      const weights = rule.symptoms.filter((s) => test(words, s)).map((s) => s.weight);
+      if (weights.length) found.push({ rule, weight: Math.max(...weights) });
+      if (performance.now() - since < 8) continue;
+      await new Promise((done) => setTimeout(done));
+      if (mine !== latest) return null;
+      since = performance.now();
+    }
+    return ranked(found);
+  };
+
+  const look = async () => {
+    latest += 1;
     const words = squeeze(text.value);
-    const whole = find(words, shows);
-    const found = whole.length ? whole : find(words, begins);
+    let found = words ? await find(words, shows) : [];
+    if (found?.length === 0) found = await find(words, begins);
+    if (found) show(found, words);
+  };
+
+  const show = (found, words) => {
     const ids = new Set(found.map((rule) => rule.id));
     for (const rule of data.rules)
       document.getElementById(rule.id).hidden = ids.size > 0 && !ids.has(rule.id);
@@ -63,10 +82,18 @@
     });
   };
 
+  // A long log is searched when no key has come for a moment.
+  let waiting = 0;
+  const soon = () => {
+    clearTimeout(waiting);
+    if (text.value.length < 20000) look();
+    else waiting = setTimeout(look, 150);
+  };
+
   // Scripts stand before the sections, which are there once the page is read.
   const start = () => {
     box.hidden = false;
-    text.addEventListener("input", look);
+    text.addEventListener("input", soon);
     look();
   };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

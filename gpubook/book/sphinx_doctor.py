@@ -102,6 +102,7 @@ def search_data(rules: tuple[Rule, ...]) -> list[dict]:
         {
             "id": anchor(rule),
             "title": rule.title,
+            "explains": [f"doctor-{other}" for other in rule.explains],
             "symptoms": [[part.decode("ascii") for part in s.parts] for s in rule.symptoms],
         }
         for rule in rules
