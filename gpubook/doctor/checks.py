@@ -80,7 +80,81 @@ def system(facts: Facts, host: Host) -> Iterator[Finding]:
     seen = facts["system"]
     place = "in a container" if seen["container"] else "on the machine itself"
     wsl = ", WSL 2" if seen["wsl"] else ""
-    yield ok("system", f"{seen['name']}, kernel {seen['kernel']}{wsl}, {place}")
+    machine = seen["machine"]
+    yield ok("system", f"{seen['name']}, {machine}, kernel {seen['kernel']}{wsl}, {place}")
+    if machine == "aarch64":
+        yield ok("arm", "an Arm machine: images must be made for linux/arm64")
+
+
+def wsl(facts: Facts, host: Host) -> Iterator[Finding]:
+    """In WSL 2 the driver is that of Windows: what Linux has of one is in its way."""
+    if not facts["system"]["wsl"]:
+        return
+    if not host.path("/dev/dxg").exists():
+        yield problem(
+            "wsl",
+            "WSL, and no /dev/dxg",
+            "that node is the way to the GPU: this is WSL 1, or Windows has no driver for it",
+            "wsl.exe --update",
+            "wsl.exe --list --verbose",
+        )
+    own = [v for v in facts["driver"]["libraries"]["libcuda.so"] if "." in v]
+    if own:
+        yield problem(
+            "wsl-driver",
+            f"a Linux driver ({', '.join(own)}) is installed in WSL 2",
+            "its libraries are found before those of Windows in /usr/lib/wsl/lib; the command "
+            "removes the packages of that driver",
+            "sudo apt-get remove 'nvidia-driver-*' 'libnvidia-compute-*'",
+        )
+
+
+def amd(facts: Facts, host: Host) -> Iterator[Finding]:
+    """A machine with an AMD GPU: other nodes, other images, and no `--gpus` of NVIDIA's."""
+    seen = facts["amd"]
+    if not seen["bus"]:
+        return
+    at = ", ".join(seen["bus"])
+    shut = [path for path, opens in seen["nodes"].items() if not opens]
+    if "/dev/kfd" not in seen["nodes"]:
+        yield ok("amd", f"an AMD GPU ({at}), without /dev/kfd: not one for ROCm, or no driver")
+    elif shut:
+        yield warning(
+            "amd",
+            f"this user may not open {', '.join(shut)}",
+            "ROCm finds no GPU ('No HIP GPUs are available')",
+            "ls -l /dev/kfd /dev/dri",
+            "sudo usermod -aG render,video $USER",
+        )
+    else:
+        yield ok("amd", f"an AMD GPU ({at}); this book's GPU pages are about NVIDIA's")
+
+
+def engines(facts: Facts, host: Host) -> Iterator[Finding]:
+    """More than one Docker: images, settings and GPUs of one are not those of the other."""
+    docker = [name for name in facts["engines"] if name != "Podman"]
+    if len(docker) > 1:
+        yield warning(
+            "engines",
+            f"{len(docker)} engines: {', '.join(docker)}",
+            "an image or a runtime set up in one is unknown to the other",
+            "docker context ls",
+        )
+
+
+def open_module(facts: Facts, host: Host) -> Iterator[Finding]:
+    """A GPU of Blackwell or later needs the open flavour of the kernel modules."""
+    driver, nvml = facts["driver"], facts["nvml"]
+    if not driver["module"] or driver["open_module"] or nvml["gpus"] or not facts["bus"]:
+        return
+    if nvml["error"] == "":
+        yield warning(
+            "open-module",
+            f"driver {driver['module']} is loaded, in the proprietary flavour, and finds no GPU",
+            "GPUs from Blackwell on need the open flavour",
+            "sudo dmesg | grep -i 'open kernel modules'",
+            "sudo ubuntu-drivers install --gpgpu nvidia:580-server-open",
+        )
 
 
 def gpu(facts: Facts, host: Host) -> Iterator[Finding]:
@@ -125,13 +199,13 @@ def _no_driver(facts: Facts) -> Iterator[Finding]:
     driver = facts["driver"]
     at = ", ".join(facts["bus"]) if usable(facts["bus"]) else "?"
     why = "nothing can use the GPU until the kernel module is loaded"
-    if driver["nouveau"]:
+    if driver["holder"]:
         yield problem(
             "driver",
-            f"a GPU is on the bus ({at}), and nouveau has it",
+            f"a GPU is on the bus ({at}), and {driver['holder']} has it",
             why,
-            "printf 'blacklist nouveau\\noptions nouveau modeset=0\\n' | sudo tee "
-            "/etc/modprobe.d/blacklist-nouveau.conf",
+            f"echo blacklist {driver['holder']} | sudo tee "
+            f"/etc/modprobe.d/blacklist-{driver['holder']}.conf",
             "sudo update-initramfs -u",
             "sudo reboot",
         )
@@ -520,6 +594,7 @@ def _one_spec(path: str, spec: Any, module: str, facts: Facts, host: Host) -> It
         )
         return
     edits = spec.edits(*spec.devices)
+    yield from _uvm_in(path, edits, facts)
     hosts = [mount.host for mount in edits.mounts]
     said = sorted({v for v in map(library_version, hosts) if v})
     lost = [p for p in hosts if not host.path(p).exists()]
@@ -549,6 +624,21 @@ def _one_spec(path: str, spec: Any, module: str, facts: Facts, host: Host) -> It
         )
     else:
         yield ok("cdi-spec", f"{path}: {', '.join(spec.devices)}, driver {', '.join(said) or '?'}")
+
+
+def _uvm_in(path: str, edits: Any, facts: Facts) -> Iterator[Finding]:
+    """The kernel gives nvidia-uvm a number at each start; a specification may have an old one."""
+    majors = facts["nodes"]["majors"] if usable(facts["nodes"]) else {}
+    wanted = majors.get("nvidia-uvm")
+    said = {n.major for n in edits.nodes if n.path.startswith("/dev/nvidia-uvm")} - {-1}
+    if wanted and said - {wanted}:
+        yield problem(
+            "uvm-in-cdi",
+            f"{path} gives nvidia-uvm the number {min(said - {wanted})}, the kernel {wanted}",
+            "in a container nvidia-smi works and CUDA does not (error 999), since the file is of "
+            "before the last start",
+            *_renew(facts),
+        )
 
 
 def refresh(facts: Facts, host: Host) -> Iterator[Finding]:
@@ -695,9 +785,13 @@ Check = Callable[[Facts, Host], Iterator[Finding]]
 # Each check with the facts that it cannot do without.
 ON_HOST: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (system, ("system",)),
+    (wsl, ("system", "driver")),
     (engine_there, ("engine", "system", "daemon_json")),
+    (engines, ("engines",)),
     (daemon_json, ("daemon_json",)),
     (gpu, ("system",)),
+    (open_module, ("driver", "nvml", "bus")),
+    (amd, ("amd",)),
     (secure_boot, ("driver",)),
     (nodes, ("nodes", "system")),
     (toolkit, ("toolkit", "system")),

@@ -27,7 +27,8 @@ from gpubook.errors import BookError
 LIMIT_SECONDS = 2.0
 """The longest that all readers together may take."""
 
-NVIDIA = "0x10de"  # NVIDIA's number as a PCI vendor
+NVIDIA = "0x10de"  # numbers of PCI vendors
+AMD = "0x1002"
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ def _system(host: Host) -> dict[str, Any]:
     }
 
 
-def _gpus_on_bus(host: Host) -> list[str]:
-    """PCI addresses of NVIDIA's display controllers (classes 0x03…)."""
+def _gpus_on_bus(host: Host, wanted: str = NVIDIA) -> list[str]:
+    """PCI addresses of one vendor's display controllers and accelerators (classes 0x03…, 0x12…)."""
     found = []
     for device in sorted(host.path("/sys/bus/pci/devices").glob("*")):
         try:
@@ -102,7 +103,7 @@ def _gpus_on_bus(host: Host) -> list[str]:
             kind = (device / "class").read_text(encoding="ascii").strip()
         except OSError:
             continue
-        if vendor == NVIDIA and kind.startswith("0x03"):
+        if vendor == wanted and kind.startswith(("0x03", "0x12")):
             found.append(device.name)
     return found
 
@@ -127,7 +128,10 @@ def _driver(host: Host) -> dict[str, Any]:
     boot = host.path("/sys/firmware/efi/efivars").glob("SecureBoot-8be4df61-*")
     return {
         "module": version[1] if version else "",
-        "nouveau": host.path("/sys/module/nouveau").is_dir(),
+        "holder": next(
+            (m for m in ("nouveau", "nova_core") if host.path(f"/sys/module/{m}").is_dir()), ""
+        ),
+        "open_module": "Open Kernel Module" in text,
         "libraries": libraries,
         "smi": host.which("nvidia-smi") or "",
         "secure_boot": next((p.read_bytes()[-1:] == b"\x01" for p in boot), None),
@@ -289,6 +293,33 @@ def _torch(host: Host) -> dict[str, str]:
     return {"version": version, "cuda": cuda}
 
 
+def _amd(host: Host) -> dict[str, Any]:
+    """AMD's GPUs on the bus, and ROCm's nodes with whether this user may open them."""
+    paths = [host.path("/dev/kfd"), *sorted(host.path("/dev/dri").glob("renderD*"))]
+    return {
+        "bus": _gpus_on_bus(host, AMD),
+        "nodes": {
+            f"/{p.relative_to(host.root)}": os.access(p, os.R_OK | os.W_OK)
+            for p in paths
+            if p.exists()
+        },
+    }
+
+
+def _engines(host: Host) -> list[str]:
+    """The sockets of all engines that could answer here, by what installed them."""
+    home = host.env.get("HOME") or "/"
+    runtime = host.env.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    sockets = {
+        "Docker Engine": "/run/docker.sock",
+        "the snap": "/run/snap.docker/docker.sock",
+        "a rootless engine": f"{runtime}/docker.sock",
+        "Docker Desktop": f"{home}/.docker/desktop/docker.sock",
+        "Podman": "/run/podman/podman.sock",
+    }
+    return [name for name, path in sockets.items() if host.path(path).exists()]
+
+
 def _mountinfo(host: Host) -> str:
     return host.read("/proc/self/mountinfo")
 
@@ -306,6 +337,8 @@ READERS: dict[str, Callable[[Host], Any]] = {
     "space": _space,
     "user": _user,
     "torch": _torch,
+    "amd": _amd,
+    "engines": _engines,
     "mountinfo": _mountinfo,
 }
 

@@ -239,6 +239,11 @@ def test_a_gpu_without_driver_with_nouveau_and_with_secure_boot_are_three_answer
     assert "no NVIDIA driver is installed" in bare.what
     taken = GPU_FILES | {"/sys/module/nouveau/version": ""}
     assert "nouveau" in look(machine(tmp_path / "b", taken), engine=ENGINE)["driver"].what
+    nova = look(
+        machine(tmp_path / "n", GPU_FILES | {"/sys/module/nova_core/version": ""}), engine=ENGINE
+    )["driver"]
+    assert "nova_core has it" in nova.what
+    assert any("blacklist nova_core" in line for line in nova.run)
     library = {k: v for k, v in MODULE.items() if "libnvidia-ml" in k}
     host = machine(tmp_path / "c", GPU_FILES | library)
     boot = host.path("/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c")
@@ -379,6 +384,92 @@ def test_torch_is_held_against_the_driver(tmp_path):
     found = look(host, **known)["torch"]
     assert found.status == "problem"
     assert "580" in found.what
+
+
+# ------------------------------------------------------------------ other machines
+
+
+def test_an_old_number_of_uvm_in_the_specification_is_told(tmp_path):
+    old = SPEC.replace("VERSION", "580.95.05").replace(
+        "{path: /dev/null}", "{path: /dev/null}, {path: /dev/nvidia-uvm, major: 510, minor: 0}"
+    )
+    files = {"/etc/cdi/nvidia.yaml": old, "/dev/nvidia-uvm": ""}
+    host, known = gpu_machine(tmp_path / "old", **files)
+    found = look(host, **known)["uvm-in-cdi"]
+    assert found.status == "problem"
+    assert found.run[0] == checks.RENEW
+    assert "510" in found.what
+    assert "511" in found.what
+    host, known = gpu_machine(
+        tmp_path / "new", **files | {"/etc/cdi/nvidia.yaml": old.replace("510", "511")}
+    )
+    assert "uvm-in-cdi" not in look(host, **known)
+
+
+def test_two_engines_are_told_and_podman_is_no_second_docker(tmp_path):
+    one = {"/run/docker.sock": "", "/run/podman/podman.sock": ""}
+    assert "engines" not in look(machine(tmp_path / "a", one), engine=ENGINE)
+    two = look(machine(tmp_path / "b", one | {"/run/snap.docker/docker.sock": ""}), engine=ENGINE)
+    assert two["engines"].status == "warning"
+    assert "the snap" in two["engines"].what
+
+
+WSL = {"/proc/sys/kernel/osrelease": "6.6.87.2-microsoft-standard-WSL2\n"}
+
+
+def test_wsl_needs_the_way_to_windows_and_no_driver_of_its_own(tmp_path):
+    assert look(machine(tmp_path / "a", WSL), engine=ENGINE)["wsl"].status == "problem"
+    windows = WSL | {"/dev/dxg": "", "/usr/lib/wsl/lib/libcuda.so.1": ""}
+    good = look(machine(tmp_path / "b", windows), engine=ENGINE)
+    assert not {"wsl", "wsl-driver"} & set(good)
+    linux = windows | {"/usr/lib/x86_64-linux-gnu/libcuda.so.580.95.05": ""}
+    found = look(machine(tmp_path / "c", linux), engine=ENGINE)["wsl-driver"]
+    assert found.status == "problem"
+    assert "removes the packages" in found.why
+
+
+AMD_FILES = {
+    "/sys/bus/pci/devices/0000:03:00.0/vendor": "0x1002\n",
+    "/sys/bus/pci/devices/0000:03:00.0/class": "0x030000\n",
+}
+
+
+def test_an_amd_gpu_is_named_and_its_nodes_are_looked_at(tmp_path):
+    assert "amd" not in look(machine(tmp_path / "a", {}), engine=ENGINE)
+    bare = look(machine(tmp_path / "b", AMD_FILES), engine=ENGINE)
+    assert "without /dev/kfd" in bare["amd"].what
+    assert bare["gpu"].status == "warning"
+    shut = {"bus": ["0000:03:00.0"], "nodes": {"/dev/kfd": False, "/dev/dri/renderD128": True}}
+    found = look(machine(tmp_path / "c", AMD_FILES), engine=ENGINE, amd=shut)["amd"]
+    assert found.status == "warning"
+    assert "/dev/kfd" in found.what
+    assert "renderD128" not in found.what
+
+
+def test_an_arm_machine_is_told_which_images_it_needs(tmp_path):
+    host = machine(tmp_path, {})
+    arm = collect(host)["system"] | {"machine": "aarch64"}
+    assert "linux/arm64" in look(host, engine=ENGINE, system=arm)["arm"].what
+    x86 = collect(host)["system"] | {"machine": "x86_64"}
+    assert "arm" not in look(host, engine=ENGINE, system=x86)
+
+
+def test_a_driver_without_a_gpu_may_be_the_wrong_flavour(tmp_path):
+    host, known = gpu_machine(tmp_path)
+    none = NVML | {"gpus": []}
+    assert "open-module" not in look(host, **known | {"nvml": none})
+    closed = collect(host)["driver"] | {"open_module": False}
+    found = look(host, **known | {"nvml": none, "driver": closed})["open-module"]
+    assert found.status == "warning"
+    assert "open-module" not in look(host, **known | {"driver": closed})
+
+
+def test_a_generation_without_a_future_is_told(tmp_path):
+    host, known = gpu_machine(tmp_path)
+    gpus = [{"name": "Tesla V100", "capability": "7.0", "mig": False}]
+    found = look(host, **known | {"nvml": NVML | {"gpus": gpus}})["generation"]
+    assert "580" in found.why
+    assert "generation" not in look(host, **known)
 
 
 # ------------------------------------------------------------------ room and limits
