@@ -43,7 +43,7 @@ def table() -> tuple[Peak, ...]:
 def peak_of(gpu: str) -> Peak | None:
     """The ceilings of a GPU by the name NVML gives it; ``None`` for one not in the table.
 
-    Only whole names count: an H100 NVL is neither the SXM nor the PCIe card.
+    Only whole names count: H100 NVL, PCIe and SXM are three cards.
     """
     return next((peak for peak in table() if gpu in peak.nvml), None)
 
