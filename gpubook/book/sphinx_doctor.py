@@ -1,8 +1,9 @@
 """The page of troubleshooting, made from the doctor's rules.
 
 ``{gpubook-doctor-search}`` is the box into which a message is pasted, ``{gpubook-doctor-rules}``
-a section for each rule. The box compares a message as `gpubook.doctor.plain` does, in the reader's
-browser; without scripts it is not shown, and the page's text is searched as any other.
+a section for each rule, ``{gpubook-compat}`` the tables of drivers, CUDA and GPUs. The box compares
+a message as `gpubook.doctor.plain` does, in the reader's browser; without scripts it is not shown,
+and the page's text is searched as any other.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
+from gpubook.doctor import compat
 from gpubook.doctor.report import in_words
 from gpubook.doctor.rules import GAP, Rule, load
 
@@ -133,8 +135,33 @@ class _Search(SphinxDirective):
         return [nodes.raw("", markup, format="html")]
 
 
+def compat_tables() -> str:
+    """The doctor's table of drivers, CUDA and GPUs, as Markdown."""
+    rows = compat.table()
+    lines = ["| CUDA in the image | driver on the host |", "| --- | --- |"]
+    lines += [f"| {row.major} | [{row.driver} or later]({row.source}) |" for row in rows.cuda]
+    lines += ["", "| GPU | compute capability | driver branches | open kernel modules |"]
+    lines += ["| --- | --- | --- | --- |"]
+    for row in rows.generations:
+        span = f"from {row.first} on" if row.first else f"up to {row.last}" if row.last else "all"
+        lines += [f"| {row.name} | {row.capability} | [{span}]({row.source}) | {row.open} |"]
+    lines += ["", "| PyTorch | build | machine | has code for |", "| --- | --- | --- | --- |"]
+    for row in rows.wheels:
+        build = f"cu{row.cuda.replace('.', '')}"
+        codes = ", ".join(row.built_for) or "no longer made"
+        lines += [f"| from {row.torch} on | {build} | {row.machine} | [{codes}]({row.source}) |"]
+    return "\n".join(lines)
+
+
+class _Compat(SphinxDirective):
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(resources.files("gpubook.doctor").joinpath("compat.toml")))
+        return self.parse_text_to_nodes(compat_tables())
+
+
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Register with Sphinx."""
     app.add_directive("gpubook-doctor-rules", _Rules)
     app.add_directive("gpubook-doctor-search", _Search)
+    app.add_directive("gpubook-compat", _Compat)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -7,8 +7,14 @@ import re
 import pytest
 from docutils import nodes
 
-from gpubook.book.sphinx_doctor import anchor, inline, rule_section, search_data
-from gpubook.doctor import load
+from gpubook.book.sphinx_doctor import (
+    anchor,
+    compat_tables,
+    inline,
+    rule_section,
+    search_data,
+)
+from gpubook.doctor import compat, load
 from tests.conftest import ROOT
 
 
@@ -39,7 +45,16 @@ def test_the_page_is_in_the_book_and_uses_both_directives():
     assert "book/troubleshooting" in (ROOT / "_toc.yml").read_text(encoding="utf-8")
     assert "gpubook.book.sphinx_doctor" in (ROOT / "_config.yml").read_text(encoding="utf-8")
     page = (ROOT / "book/troubleshooting.md").read_text(encoding="utf-8")
-    assert re.findall(r"{(gpubook-doctor-\w+)}", page) == [
+    assert re.findall(r"{(gpubook-[\w-]+)}", page) == [
         "gpubook-doctor-search",
+        "gpubook-compat",
         "gpubook-doctor-rules",
     ]
+
+
+def test_the_tables_have_every_row_with_its_source():
+    rows = compat.table()
+    text = compat_tables()
+    for row in (*rows.cuda, *rows.generations, *rows.wheels):
+        assert row.source in text
+    assert text.count("\n|") == len(text.split("\n")) - 3  # two blank lines, and the first line
