@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from typing import Any
 
 from gpubook.doctor import report
 from gpubook.doctor.diagnose import Diagnosis, diagnose
+from gpubook.doctor.plain import shown
 from gpubook.errors import UsageError
 
 
@@ -28,15 +30,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read(file: str) -> tuple[str, Diagnosis]:
-    if file == "-":
-        return "the text", diagnose(sys.stdin.buffer)
+    name = shown(os.fsencode(file))  # a file's name may hold escapes for the terminal
     try:
+        if file == "-":
+            if sys.stdin is None:  # closed before Python started
+                raise OSError("standard input is closed")
+            return "the text", diagnose(sys.stdin.buffer)
         with open(file, "rb") as stream:  # noqa: PTH123 - a name like any tool takes
-            return file, diagnose(stream)
-    except OSError as error:
+            return name, diagnose(stream)
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        why = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"cannot read {file}: {error.strerror or error}; name a log, or pipe it into "
-            "`gpubook doctor -`"
+            f"cannot read {name}: {why}; name a log, or pipe it into `gpubook doctor -`"
         ) from None
 
 
