@@ -487,7 +487,7 @@ def toolkit(facts: Facts, host: Host) -> Iterator[Finding]:
         yield warning(
             "toolkit-version",
             f"toolkit {seen['version']} lets a hostile image become root on the host",
-            "CVE-2025-23266; mended in 1.17.8",
+            "CVE-2025-23266; fixed in 1.17.8",
             "sudo apt-get update",
             "sudo apt-get install --only-upgrade nvidia-container-toolkit "
             "nvidia-container-toolkit-base libnvidia-container-tools libnvidia-container1",

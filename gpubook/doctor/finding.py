@@ -32,7 +32,7 @@ def warning(name: str, what: str, why: str, *run: str) -> Finding:
 
 
 def problem(name: str, what: str, why: str, *run: str) -> Finding:
-    """Something to mend, with what to type."""
+    """Something to fix, with what to type."""
     return Finding(name, PROBLEM, what, why, run)
 
 

@@ -66,7 +66,7 @@ class Fix:
 
 @dataclass(frozen=True)
 class Rule:
-    """One cause: how it shows, what it is, how it is mended. See the head of rules.toml."""
+    """One cause: how it shows, what it is, how to fix it. See the head of rules.toml."""
 
     id: str
     title: str

@@ -121,7 +121,7 @@ def test_an_xid_that_only_cleans_up_is_no_problem():
 
 ONE_EXAMPLE = {
     "ldconfig-failed", "driver-in-image", "gpu-memory", "torch-without-cuda", "pull-limit",
-    "mount-source",
+    "mount-source", "build-device",
 }  # fmt: skip
 
 
