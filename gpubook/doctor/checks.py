@@ -574,6 +574,21 @@ def cdi_specs(facts: Facts, host: Host) -> Iterator[Finding]:
         return
     for path, spec in ours:
         yield from _one_spec(path, spec, module, facts, host)
+    yield from _outranked(ours)
+
+
+def _outranked(ours: list[tuple[str, Any]]) -> Iterator[Finding]:
+    """Of two specifications of one device the folder named last counts: /var/run/cdi."""
+    for path, spec in ours[:-1]:
+        last, winner = ours[-1]
+        both = sorted(set(spec.devices) & set(winner.devices))
+        if both and Path(path).parent != Path(last).parent:
+            yield warning(
+                "cdi-outranked",
+                f"{path} and {last} both describe {', '.join(both)}: the second counts",
+                "a change in the first has no effect; the command deletes it",
+                f"sudo rm {path}",
+            )
 
 
 def _renew(facts: Facts) -> tuple[str, ...]:

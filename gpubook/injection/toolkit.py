@@ -114,9 +114,10 @@ def configuration() -> dict[str, Any]:
 
 
 def host_specification() -> dict[str, str]:
-    """The host's CDI specification of nvidia.com/gpu: ``{"path", "text"}``."""
+    """The host's CDI specification of nvidia.com/gpu: ``{"path", "text"}``. Where two folders have
+    one, the engine takes a device from the folder that it names last (CDI's own rule)."""
     folders = engine.info()["cdi"]["directories"]
-    for folder in folders:
+    for folder in reversed(folders):
         for path in sorted(Path(folder).glob("*")):
             if path.suffix in (".yaml", ".yml", ".json"):
                 text = path.read_text(encoding="utf-8", errors="replace")

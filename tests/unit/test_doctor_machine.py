@@ -406,6 +406,17 @@ def test_an_old_number_of_uvm_in_the_specification_is_told(tmp_path):
     assert "uvm-in-cdi" not in look(host, **known)
 
 
+def test_a_specification_that_another_outranks_is_told(tmp_path):
+    spec = SPEC.replace("VERSION", "580.95.05")
+    files = {"/etc/cdi/nvidia.yaml": spec, "/var/run/cdi/nvidia.yaml": spec}
+    host, known = gpu_machine(tmp_path / "two", **files)
+    found = look(host, **known)["cdi-outranked"]
+    assert found.run == ("sudo rm /etc/cdi/nvidia.yaml",)
+    assert "deletes" in found.why
+    host, known = gpu_machine(tmp_path / "one", **{"/etc/cdi/nvidia.yaml": spec})
+    assert "cdi-outranked" not in look(host, **known)
+
+
 def test_two_engines_are_told_and_podman_is_no_second_docker(tmp_path):
     one = {"/run/docker.sock": "", "/run/podman/podman.sock": ""}
     assert "engines" not in look(machine(tmp_path / "a", one), engine=ENGINE)
