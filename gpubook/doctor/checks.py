@@ -286,7 +286,8 @@ def nodes(facts: Facts, host: Host) -> Iterator[Finding]:
         yield problem(
             "uvm-number",
             f"/dev/nvidia-uvm has number {uvm['major']}, the kernel gave nvidia-uvm {wanted}",
-            "nvidia-smi works and CUDA fails with an unknown error",
+            "nvidia-smi works and CUDA fails with an unknown error; the commands delete the nodes "
+            "and make new ones",
             "sudo rm /dev/nvidia-uvm /dev/nvidia-uvm-tools",
             "sudo nvidia-modprobe -u -c=0",
             *_renew(facts),
@@ -604,7 +605,7 @@ def _one_spec(path: str, spec: Any, module: str, facts: Facts, host: Host) -> It
         yield warning(
             "cdi-spec",
             f"{path} is this book's stub driver",
-            "containers get its empty files; no GPU is behind them",
+            "containers get its empty files; no GPU is behind them; the command deletes it",
             f"rm {path}",
         )
         return
@@ -634,7 +635,7 @@ def _one_spec(path: str, spec: Any, module: str, facts: Facts, host: Host) -> It
         yield warning(
             "cdi-spec",
             f"{path} describes a GPU, and no driver is loaded",
-            "it is left over, or a stub: containers get files and no GPU",
+            "it is left over, or a stub: containers get files and no GPU; the command deletes it",
             f"sudo rm {path}",
         )
     else:
@@ -690,10 +691,19 @@ def space(facts: Facts, host: Host) -> Iterator[Finding]:
     )
     commands = ("df -h / /var/lib /tmp", "docker system df", "docker builder prune")
     if full:
-        yield problem("disk", shown, "pulls, builds and training stop", *commands)
+        yield problem(
+            "disk",
+            shown,
+            "pulls, builds and training stop; the last command deletes the build cache",
+            *commands,
+        )
     elif tight:
         yield warning(
-            "disk", shown, "one image with CUDA and PyTorch takes 10 GB and more", *commands
+            "disk",
+            shown,
+            "one image with CUDA and PyTorch takes 10 GB and more; the last command deletes the "
+            "build cache",
+            *commands,
         )
     elif places:
         yield ok("disk", shown + (f"; the engine's folder is {root}" if root else ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from gpubook.doctor import report as said
 from gpubook.doctor.facts import Host, Unread, collect
 from gpubook.doctor.finding import by_rule
 from tests.conftest import ROOT, gpubook
+from tests.unit.test_doctor_rules import DELETES
 
 CAPTURES = ROOT / "recordings/h100/captures"
 INFO = {
@@ -48,7 +50,11 @@ def look(host: Host, **known):
     room = {"/": {"free": 200e9, "total": 500e9, "inodes": 0.9}}
     steady = {"space": room, "torch": {}}
     seen = collect(host) | steady | known
-    return {finding.id: finding for finding in probe(host, seen)}
+    findings = probe(host, seen)
+    for finding in findings:
+        if any(DELETES.search(line) for line in finding.run):
+            assert re.search("delete|remove", finding.why), finding
+    return {finding.id: finding for finding in findings}
 
 
 GPU_FILES = {

@@ -137,6 +137,16 @@ def test_a_rule_tells_what_to_type_and_where_it_is_from(rule):
     assert all(text.strip().endswith((".", ")")) for text in (rule.cause, rule.matters))
 
 
+DELETES = re.compile(r"(?<![-\w])(rm|purge|prune|remove)\b")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_a_fix_that_deletes_says_so(rule):
+    for fix in rule.fix:
+        if any(DELETES.search(line) for line in fix.run):
+            assert re.search("delete|remove", fix.note), fix.run
+
+
 def test_every_row_of_the_table_of_frequent_problems_has_its_rule():
     rows = {
         'could not select device driver "" with capabilities: [[gpu]]': "no-toolkit",
