@@ -1,4 +1,4 @@
-"""Two figures: products as bars in TFLOP/s, and products below their roof."""
+"""The roofline figure: products below their roof."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpubook.evidence import Evidence
-from gpubook.matmul import peaks, products
+from gpubook.matmul import peaks
 from gpubook.matmul.roofline import attainable
 
 COLOURS = ("#2f7fc1", "#c8642a", "#3c9a5f", "#a05bb0", "#8a7a2b", "#c0476b")
@@ -20,49 +20,6 @@ class Drawing:
 
     figure: Any
     words: str
-
-
-def machines(sources: Sequence[Evidence]) -> Drawing:
-    """Products of several machines as bars; a replay that is also a recording counts once."""
-    once = {evidence.record["sha256"]: evidence for evidence in sources}
-    rows = [row for evidence in once.values() for row in _labelled(evidence)]
-    words = "; ".join(f"{row['label']} {row['tflops']:.4g} TFLOP/s" for row in rows)
-    return Drawing(bars(rows), f"Bars of rates. {words}")
-
-
-def _labelled(evidence: Evidence) -> list[dict]:
-    machine = "this machine" if evidence.live else evidence.machine
-    flat = map(products.flat, evidence.data["rows"])
-    label = "{machine}: {unit} {kind}"
-    return [r | {"machine": machine, "label": label.format(machine=machine, **r)} for r in flat]
-
-
-def bars(rows: Sequence[dict], *, group: str = "machine") -> Any:
-    """Horizontal bars of ``tflops`` with a ``label`` each, coloured by ``group``, log scale.
-
-    Returns a matplotlib Figure. Rows are drawn from the top.
-    """
-    from matplotlib.figure import Figure
-
-    groups = list(dict.fromkeys(row[group] for row in rows))
-    fig = Figure(figsize=(7.5, 0.9 + 0.36 * len(rows)))
-    axes = fig.subplots()
-    for place, row in enumerate(rows):
-        colour = COLOURS[groups.index(row[group]) % len(COLOURS)]
-        axes.barh(place, row["tflops"], color=colour, height=0.7)
-        axes.annotate(
-            f"{row['tflops']:.4g}", (row["tflops"], place), (4, 0), textcoords="offset points",
-            va="center", fontsize=9,
-        )  # fmt: skip
-    axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
-    axes.invert_yaxis()
-    axes.set_xscale("log")
-    low = min(row["tflops"] for row in rows)
-    high = max(row["tflops"] for row in rows)
-    axes.set_xlim(low / 3, high * 4)
-    axes.set_xlabel("TFLOP/s (each line is ten times the one before)")
-    axes.spines[["top", "right"]].set_visible(False)
-    return fig
 
 
 def roofline(series: Sequence[dict]) -> Any:
