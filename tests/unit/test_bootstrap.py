@@ -42,14 +42,15 @@ def test_a_python_that_is_too_old_is_one_line(bootstrap, monkeypatch, capsys):
     assert "Python 99.0 or newer is needed" in capsys.readouterr().err
 
 
-def test_a_failing_download_is_one_line_with_pips_reason(bootstrap, monkeypatch, capsys):
+def test_a_failing_install_is_one_line_after_the_reason(bootstrap, monkeypatch, capfd):
     monkeypatch.setattr(bootstrap, "make_environment", lambda: None)
-    pip_that(bootstrap, "echo 'ERROR: No matching distribution found for torch==0'; exit 1")
+    pip_that(bootstrap, "echo 'install: pip stopped: No matching distribution' >&2; exit 1")
     with pytest.raises(SystemExit) as stopped:
         bootstrap.main()
     assert stopped.value.code == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "No matching distribution found for torch==0" in line
+    reason, line = capfd.readouterr().err.splitlines()
+    assert reason == "install: pip stopped: No matching distribution"
+    assert line.startswith("set-up: the packages are not installed")
     assert not Path(bootstrap.STAMP).exists()
 
 
@@ -60,7 +61,7 @@ def test_what_is_set_up_is_not_set_up_again_until_an_input_changes(bootstrap, mo
     bootstrap.main()
     bootstrap.main()
     assert calls == ["install"]
-    (Path(bootstrap.ROOT) / "requirements.txt").write_text("more", encoding="utf-8")
+    (Path(bootstrap.ROOT) / "requirements" / "setup.txt").write_text("more", encoding="utf-8")
     bootstrap.main()
     assert calls == ["install", "install"]
 

@@ -42,21 +42,6 @@ def test_the_shell_scripts_have_no_findings(script):
     assert os.access(script, os.X_OK)
 
 
-def pins(path: Path) -> dict[str, str]:
-    """Exact versions by the package's normalised name."""
-    lines = [line for line in path.read_text().splitlines() if line and line[0] != "#"]
-    found = dict(line.split("==") for line in lines)
-    return {name.lower().replace("_", "-"): version for name, version in found.items()}
-
-
-def test_the_hub_and_the_images_single_user_server_are_of_one_version():
-    image, hub = pins(ROOT / "requirements.txt"), pins(DOCKER / "jupyterhub" / "requirements.txt")
-    assert hub["jupyterhub"] == image["jupyterhub"]
-    assert {"dockerspawner", "configurable-http-proxy", "jupyterhub-idle-culler"} <= set(hub)
-    different = {name for name in hub.keys() & image.keys() if hub[name] != image[name]}
-    assert not different, "what both have is of one version"
-
-
 def test_the_build_context_has_no_tests_caches_or_wheels():
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
