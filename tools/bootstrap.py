@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 OLDEST = (3, 11)
+NEWEST = (3, 14)
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
@@ -99,9 +100,10 @@ def install():
 
 def main():
     """Set up what is not set up."""
-    if sys.version_info < OLDEST:
-        stop("Python %d.%d or newer is needed, this is %s: name another one with "
-             "`make PYTHON=python3.12 …`" % (OLDEST + (sys.version.split()[0],)))  # fmt: skip
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        stop("Python %d.%d to %d.%d is needed, this is %s: name another one with "
+             "`make PYTHON=python3.12 …`"
+             % (OLDEST + NEWEST + (sys.version.split()[0],)))  # fmt: skip
     checksum = wanted()
     if not is_done(checksum):
         if os.path.exists(STAMP):
