@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,12 @@ LOCKS = ROOT / "requirements"
 
 
 def wheel(folder: Path, name: str = "tiny", version: str = "1.0", text: str = "") -> str:
-    """Make a wheel with one module. Returns its SHA-256."""
+    """Make a wheel of one module that asks for a package nobody has. Returns its SHA-256."""
     about = f"{name}-{version}.dist-info"
     files = {
         f"{name}.py": text,
-        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        "Requires-Dist: not-in-the-lock\n",
         f"{about}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     files[f"{about}/RECORD"] = "".join(f"{path},,\n" for path in [*files, f"{about}/RECORD"])
@@ -159,7 +161,15 @@ def test_torch_has_one_lock_for_each_build_and_they_share_no_file(pins):
     assert "nvidia-ml-py" in pins["image"], "ours, and not of a CUDA build"
 
 
-def test_this_environment_is_what_the_lock_says_and_nothing_in_it_is_missing():
+def test_this_environment_is_what_the_lock_says_and_nothing_in_it_is_missing(pins):
+    own = {
+        re.sub(r"[-_.]+", "-", dist.metadata["Name"]).lower(): dist.version
+        for dist in metadata.distributions()
+    }
+    locked = pins["setup"] | pins["torch-cpu" if "+cpu" in own["torch"] else "torch-cuda"]
+    assert {"torch", "numpy", "pytest"} <= own.keys() & locked.keys()
+    for package in own.keys() & locked.keys():
+        assert own[package] in locked[package].version.split(" and "), package
     check = [sys.executable, "-m", "pip", "check", "--disable-pip-version-check"]
     done = subprocess.run(check, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
