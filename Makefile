@@ -5,7 +5,7 @@ BIN := .venv/bin
 SCHEMA := $(BIN)/check-jsonschema --quiet --builtin-schema vendor
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf test lint format lab image up down hub bundle clean distclean
+.PHONY: help setup book pdf test lint format lab image up down hub bundle lock version clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,8 @@ lint: setup ## code, notebooks and text
 	@PATH="$(BIN):$$PATH" $(BIN)/python tools/lint_notebooks.py check
 	@$(BIN)/codespell *.md .github book examples gpubook notebooks tests tools
 	@$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
-	@$(BIN)/shellcheck .binder/postBuild .ci/run docker/build docker/choose-base docker/entrypoint \
+	@[ -x $(BIN)/shellcheck ] || echo "lint: no shellcheck for this machine, so the scripts are not checked"
+	@[ ! -x $(BIN)/shellcheck ] || $(BIN)/shellcheck .binder/postBuild .ci/run docker/build docker/choose-base docker/entrypoint \
 		docker/fill-wheelhouse docker/make-base docker/pip-here docker/start docker/up \
 		docker/jupyterhub/start tools/bundle/start tools/bundle/verify examples/slurm/*.sbatch
 	@$(BIN)/hadolint docker/Dockerfile examples/project/Dockerfile
@@ -64,6 +65,14 @@ hub: ## a JupyterHub that gives each learner a container: HUB_LEARNERS="ada grac
 
 bundle: book ## one archive that starts a class on a machine without a network
 	@eval "$$(.ci/engine find 2>/dev/null)"; $(BIN)/python tools/make_bundle.py $(BUNDLE)
+
+lock: setup ## renew the locked versions and hashes, show what changed (UPGRADE="numpy ruff", or all)
+	@$(BIN)/python tools/install.py requirements/lock.txt
+	@$(BIN)/python tools/lock.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX)) \
+		$(if $(UPGRADE),--upgrade $(filter-out all,$(UPGRADE)))
+
+version: ## check that every file names one version; VERSION=1.2.0 sets it
+	@$(PYTHON) tools/version.py $(VERSION)
 
 clean: ## remove what was built (executed notebooks, results, pages)
 	@rm -rf _build .pytest_cache .ruff_cache .hypothesis

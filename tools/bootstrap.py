@@ -11,12 +11,19 @@ import subprocess
 import sys
 
 OLDEST = (3, 11)
+NEWEST = (3, 14)
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "gpubook-setup")
-INPUTS = ("pyproject.toml", "requirements.txt", os.path.join("tools", "bootstrap.py"))
-EXTRAS = "book,lab,test"
+INPUTS = (
+    "pyproject.toml",
+    "requirements/setup.txt",
+    "requirements/torch-cpu.txt",
+    "requirements/torch-cuda.txt",
+    "tools/bootstrap.py",
+    "tools/install.py",
+)
 
 
 def stop(message):
@@ -73,33 +80,30 @@ def make_environment():
         stop("the virtual environment could not be made in %s: %s" % (VENV, error))
 
 
+def call(*command):
+    """Run a command of the environment's Python; the set-up ends when it fails."""
+    if subprocess.call([PYTHON] + list(command), cwd=ROOT) != 0:
+        stop("the packages are not installed: mend what is said above and run it again")
+
+
 def install():
-    """Install the library and all it needs, one line for each download."""
-    say("Python packages (several minutes the first time; only what changed later)")
-    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar",
-               "off", "-c", "requirements.txt", "-e", ".[%s]" % EXTRAS]  # fmt: skip
+    """Install all that the lock names, then the library by itself."""
+    say("Python packages (a minute or several the first time; only what changed later)")
     if os.environ.get("TORCH_INDEX"):
-        command += ["--extra-index-url", os.environ["TORCH_INDEX"]]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    last_error = ""
-    for line in process.stdout:
-        words = line.split()
-        if words[:1] == ["Downloading"] and "(" in line and ".metadata" not in line:
-            say("  " + " ".join(words))
-        elif line.startswith("ERROR:"):
-            last_error = last_error or line[len("ERROR:") :].strip()
-    if process.wait() != 0:
-        stop("pip could not install the packages: %s; mend that and run it again"
-             % (last_error or "it ended with exit code %s" % process.returncode))  # fmt: skip
+        os.environ["PIP_EXTRA_INDEX_URL"] = " ".join(
+            [os.environ.get("PIP_EXTRA_INDEX_URL", ""), os.environ["TORCH_INDEX"]]
+        ).strip()
+    call("tools/install.py", "--torch", "requirements/setup.txt")
+    call("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+         "--no-index", "--no-build-isolation", "-e", ".")  # fmt: skip
 
 
 def main():
     """Set up what is not set up."""
-    if sys.version_info < OLDEST:
-        stop("Python %d.%d or newer is needed, this is %s: name another one with "
-             "`make PYTHON=python3.12 …`" % (OLDEST + (sys.version.split()[0],)))  # fmt: skip
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        stop("Python %d.%d to %d.%d is needed, this is %s: name another one with "
+             "`make PYTHON=python3.12 …`"
+             % (OLDEST + NEWEST + (sys.version.split()[0],)))  # fmt: skip
     checksum = wanted()
     if not is_done(checksum):
         if os.path.exists(STAMP):

@@ -30,7 +30,6 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -123,48 +122,44 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def pins(path: Path) -> dict[str, str]:
-    """Exact versions from a requirements file, by normalised name."""
-    found = re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", path.read_text(encoding="utf-8"), re.M)
-    return {normalised(name): version for name, version in found}
-
-
 def of_wheel(path: Path) -> tuple[str, str]:
     """Name and version of a wheel's file, without the local part (``+cpu``)."""
     name, version = path.name.split("-")[:2]
     return normalised(name), version.partition("+")[0]
 
 
+def hashes(*names: str) -> set[str]:
+    """The SHA-256 of every file that these locks name."""
+    texts = [(ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8") for name in names]
+    return set(re.findall(r"sha256:([0-9a-f]{64})", "".join(texts)))
+
+
 def wheels(cache: Path) -> tuple[list[Path], list[Path]]:
     """The image's wheels, and those that set-up and the Hub need beside them.
 
     The first are in ``wheelhouse/``, filled by docker/fill-wheelhouse; the others are downloaded
-    into ``cache``. A version that nothing asks for any more is left out.
+    into ``cache``. A file that no lock names any more is left out.
     """
     output_of([ROOT / "docker" / "fill-wheelhouse"], "the image's wheels could not be had")
-    pinned = pins(ROOT / "requirements.txt")
-    hub = pins(ROOT / "docker" / "jupyterhub" / "requirements.txt")
-    build = re.findall(r'"(setuptools)==([^"]+)"', (ROOT / "pyproject.toml").read_text("utf-8"))
     travel = [(normalised(a.package), a.version) for a in (assets.DATASET, assets.MODEL)]
-    # A GPU build of torch brings packages that torch pins itself, so nothing here names them.
-    cuda = re.compile(r"nvidia-.*|cuda-.*|triton")
-    wanted = {*pinned.items(), *build, *travel}
+    image = hashes("image", "torch-cpu", "torch-cuda")
     house = [
         wheel
         for wheel in sorted((ROOT / "wheelhouse").glob("*.whl"))
-        if of_wheel(wheel) in wanted or cuda.fullmatch(of_wheel(wheel)[0])
+        if of_wheel(wheel) in travel or assets.sha256(wheel) in image
     ]
-    installed = {normalised(dist.metadata["Name"]) for dist in metadata.distributions()}
-    needed = {item for item in pinned.items() if item[0] in installed} | set(hub.items())
-    more = needed - {of_wheel(wheel) for wheel in house}
     cache.mkdir(parents=True, exist_ok=True)
-    have = {of_wheel(wheel) for wheel in cache.glob("*.whl")}
-    if missing := sorted(f"{name}=={version}" for name, version in more - have):
-        say(f"downloading {len(missing)} wheels")
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--no-input"]
-        command += ["--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(cache)]
-        output_of([*command, *missing], "pip could not download the wheels for set-up")
-    return house, [wheel for wheel in sorted(cache.glob("*.whl")) if of_wheel(wheel) in more]
+    locks = [ROOT / "requirements" / f"{name}.txt" for name in ("setup", "hub")]
+    say("wheels for set-up and the Hub")
+    command = [sys.executable, ROOT / "tools" / "install.py", "--download", cache]
+    output_of([*command, *locks], "the wheels for set-up could not be had")
+    have = {wheel.name for wheel in house}
+    more = hashes("setup", "hub")
+    return house, [
+        wheel
+        for wheel in sorted(cache.glob("*.whl"))
+        if wheel.name not in have and assets.sha256(wheel) in more
+    ]
 
 
 def check_assets(house: list[Path]) -> None:

@@ -19,7 +19,7 @@ VERSION = 1
 """Rises when the method changes."""
 
 _SOURCES = ("_config.yml", "_toc.yml", "book", "notebooks", "recordings", "docker", "tools")
-_FILES = ("pyproject.toml", "requirements.txt", "README.md", "LICENSE", "CONTRIBUTING.md")
+_FILES = ("pyproject.toml", "README.md", "LICENSE", "CONTRIBUTING.md")
 
 
 def bench(*, progress: Callable[[str], None] = lambda line: None) -> dict:

@@ -27,7 +27,7 @@ NAME = "gpubook-test"
 # What the build reads.
 KEPT = {
     "_config.yml", "_toc.yml", "LICENSE", "README.md", "book", "docker", "gpubook", "notebooks",
-    "pyproject.toml", "recordings", "requirements.txt", ".dockerignore",
+    "pyproject.toml", "recordings", "requirements", "tools", ".dockerignore",
 }  # fmt: skip
 
 

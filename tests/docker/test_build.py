@@ -8,12 +8,12 @@ import re
 import secrets
 import shutil
 import subprocess
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.docker.conftest import ROOT, build
+from tests.unit.test_install import wheel
 
 pytestmark = pytest.mark.docker
 
@@ -61,41 +61,31 @@ def test_an_edited_notebook_rebuilds_only_the_last_layer(built, engine, base, tr
         # The notebooks' layer, and after it at most the empty one of the working folder.
         assert changed, "the edit is in the image"
         assert changed[0] >= len(after) - 2
-        assert "#" in edited.log and "pip-here install" in edited.log
+        assert "#" in edited.log and "tools/install.py" in edited.log
     finally:
         for tag in ("cpu", "latest"):
             engine.images.remove(f"gpubook-test-edited:{tag}", force=True)
 
 
-def wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> None:
-    """A wheel with nothing in it but what a test needs."""
-    about = f"{name}-{version}.dist-info"
-    files = files | {
-        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\n"
-        "Tag: py3-none-any\n",
-    }
-    record = "".join(f"{path},,\n" for path in [*files, f"{about}/RECORD"])
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
-        for path, text in (files | {f"{about}/RECORD": record}).items():
-            archive.writestr(path, text)
+def wheelhouse_of_a_fake_torch(folder: Path) -> str:
+    """A wheelhouse with nothing but a fake CPU build of torch; its SHA-256."""
+    text = (ROOT / "requirements" / "torch-cpu.txt").read_text(encoding="utf-8")
+    (version,) = re.findall(r"^torch==(\S+)", text, re.MULTILINE)
+    (folder / "recipe.txt").write_text("a test's", encoding="utf-8")
+    return wheel(folder, "torch", version)
 
 
-def test_a_build_of_torch_for_another_variant_is_refused(engine, base, tree, tmp_path):
-    """A wheelhouse with the CPU build of torch can't pass for the CUDA variant."""
-    pins = dict(
-        re.findall(r"^(torch|numpy)==(\S+)$", (tree / "requirements.txt").read_text(), re.M)
-    )
-    wheel(tmp_path, "torch", f"{pins['torch']}+cpu", {
-        "torch/__init__.py": "from torch import version\n", "torch/version.py": "cuda = None\n",
-    })  # fmt: skip
-    wheel(tmp_path, "numpy", pins["numpy"], {"numpy/__init__.py": ""})
-    (tmp_path / "recipe.txt").write_text("a test's")
+@pytest.mark.parametrize("variant", ["cpu", "cuda"])
+def test_a_wheel_that_the_variants_lock_does_not_name_is_refused(
+    engine, base, tree, tmp_path, variant
+):
+    """A planted wheel can't pass for torch, nor the CPU build for the CUDA variant's."""
+    digest = wheelhouse_of_a_fake_torch(tmp_path)
     done = subprocess.run(
         ["docker/build", "--progress", "plain"], cwd=tree, capture_output=True, text=True,
-        env=os.environ | {"IMAGE": "gpubook-test-wrong", "VARIANT": "cuda", "BASE": base,
+        env=os.environ | {"IMAGE": "gpubook-test-wrong", "VARIANT": variant, "BASE": base,
                           "WHEELHOUSE": str(tmp_path), "OFFLINE": "1"},
     )  # fmt: skip
     assert done.returncode != 0
-    assert "VARIANT is cuda, but the torch that pip found is for cpu" in done.stderr
+    assert "is not the file that the lock names" in done.stderr and digest in done.stderr
     assert not engine.images.list("gpubook-test-wrong")

@@ -100,8 +100,8 @@ def test_set_up_and_a_notebook_run_from_the_bundles_wheels(unpacked, tmp_path):
     # The Hub's own environment could be made, too.
     links = " ".join((unpacked / part).as_uri() for part in ("wheelhouse", "wheels"))
     hub = offline(
-        repository / ".venv" / "bin" / "python", "-m", "pip", "install", "--dry-run", "--no-deps",
-        "--requirement", repository / "docker" / "jupyterhub" / "requirements.txt",
+        repository / ".venv" / "bin" / "python", repository / "tools" / "install.py",
+        "--download", tmp_path / "hub", repository / "requirements" / "hub.txt",
         PIP_NO_INDEX="1", PIP_FIND_LINKS=links, PIP_CONFIG_FILE="/dev/null",
     )  # fmt: skip
     assert hub.returncode == 0, hub.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -34,22 +35,27 @@ def pip_that(bootstrap, script):
     python.chmod(0o755)
 
 
-def test_a_python_that_is_too_old_is_one_line(bootstrap, monkeypatch, capsys):
-    monkeypatch.setattr(bootstrap, "OLDEST", (99, 0))
-    with pytest.raises(SystemExit) as stopped:
-        bootstrap.main()
-    assert stopped.value.code == 1
-    assert "Python 99.0 or newer is needed" in capsys.readouterr().err
-
-
-def test_a_failing_download_is_one_line_with_pips_reason(bootstrap, monkeypatch, capsys):
-    monkeypatch.setattr(bootstrap, "make_environment", lambda: None)
-    pip_that(bootstrap, "echo 'ERROR: No matching distribution found for torch==0'; exit 1")
+@pytest.mark.parametrize("limit", [("OLDEST", (99, 0)), ("NEWEST", (3, 0))])
+def test_a_python_that_the_lock_does_not_hold_for_is_one_line(
+    bootstrap, monkeypatch, capsys, limit
+):
+    monkeypatch.setattr(bootstrap, *limit)
     with pytest.raises(SystemExit) as stopped:
         bootstrap.main()
     assert stopped.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "No matching distribution found for torch==0" in line
+    assert re.search(r"Python \d+\.\d+ to \d+\.\d+ is needed", line)
+
+
+def test_a_failing_install_is_one_line_after_the_reason(bootstrap, monkeypatch, capfd):
+    monkeypatch.setattr(bootstrap, "make_environment", lambda: None)
+    pip_that(bootstrap, "echo 'install: pip stopped: No matching distribution' >&2; exit 1")
+    with pytest.raises(SystemExit) as stopped:
+        bootstrap.main()
+    assert stopped.value.code == 1
+    reason, line = capfd.readouterr().err.splitlines()
+    assert reason == "install: pip stopped: No matching distribution"
+    assert line.startswith("set-up: the packages are not installed")
     assert not Path(bootstrap.STAMP).exists()
 
 
@@ -60,7 +66,7 @@ def test_what_is_set_up_is_not_set_up_again_until_an_input_changes(bootstrap, mo
     bootstrap.main()
     bootstrap.main()
     assert calls == ["install"]
-    (Path(bootstrap.ROOT) / "requirements.txt").write_text("more", encoding="utf-8")
+    (Path(bootstrap.ROOT) / "requirements" / "setup.txt").write_text("more", encoding="utf-8")
     bootstrap.main()
     assert calls == ["install", "install"]
 
@@ -76,3 +82,11 @@ def test_an_environment_of_the_same_python_is_brought_up_to_date_not_made_anew(
     assert bootstrap.is_ours()
     pip_that(bootstrap, f"echo 3.1 {bootstrap.VENV}")
     assert not bootstrap.is_ours()
+
+
+def test_set_up_and_the_lock_are_for_the_same_pythons(bootstrap):
+    text = (ROOT / "tools" / "lock.py").read_text(encoding="utf-8")
+    pythons = re.findall(r'"(3\.\d+)"', re.search(r"^PYTHONS = (.*)$", text, re.M)[1])
+    assert [pythons[0], pythons[-1]] == [
+        "{}.{}".format(*version) for version in (bootstrap.OLDEST, bootstrap.NEWEST)
+    ]
