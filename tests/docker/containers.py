@@ -20,6 +20,15 @@ class ErrorInLog(AssertionError):
     """A container's log has a line that says ERROR."""
 
 
+def listed(client: docker.DockerClient, **filters: str) -> list[Container]:
+    """The containers that there are, running or not, which match ``filters``.
+
+    The SDK asks for a list and then inspects each entry. A container that somebody removes
+    between the two requests, as a Hub removes a stopped seat, is gone, and that is no error here.
+    """
+    return client.containers.list(all=True, filters=filters, ignore_removed=True)
+
+
 @dataclass(frozen=True)
 class Finished:
     """What a command left: exit code, both streams, and the image's container as it was."""
@@ -97,7 +106,7 @@ class Containers:
         """End and remove all that are left, then make sure that the engine has none."""
         for container in list(self.started):
             self.remove(container)
-        left = self.client.containers.list(all=True, filters={"label": f"{LABEL}={self.mark}"})
+        left = listed(self.client, label=f"{LABEL}={self.mark}")
         assert not left, f"containers left behind: {left}"
 
 

@@ -22,6 +22,7 @@ import websocket
 from gpubook import engine as engine_room
 from gpubook.injection import own
 from tests.docker.conftest import ROOT
+from tests.docker.containers import listed
 
 pytestmark = pytest.mark.docker
 
@@ -169,8 +170,8 @@ class Hub:
 
 def containers_of(engine, mark: str) -> dict[str, object]:
     """The seats there are, by the learner's name."""
-    found = engine.containers.list(all=True, filters={"name": f"^/?{mark}-"})
-    return {container.name.removeprefix(f"{mark}-"): container for container in found}
+    seats = listed(engine, name=f"^/?{mark}-")
+    return {seat.name.removeprefix(f"{mark}-"): seat for seat in seats}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.docker.conftest import ROOT
-from tests.docker.containers import check_log
+from tests.docker.containers import check_log, listed
 
 pytestmark = pytest.mark.docker
 
@@ -154,7 +154,7 @@ def test_compose_up_is_healthy_here_only_and_down_leaves_nothing(engine, image, 
         # Bound to 127.0.0.1: the machine's other addresses refuse, another loopback one as well.
         with pytest.raises(requests.ConnectionError):
             status(port, token=TOKEN, host="127.0.0.2")
-        (container,) = engine.containers.list(filters=mine)
+        (container,) = listed(engine, **mine)
         config = container.attrs["HostConfig"]
         assert {b["HostIp"] for b in config["PortBindings"]["8888/tcp"]} == {"127.0.0.1"}
         assert config["ShmSize"] >= 2**30
@@ -163,7 +163,7 @@ def test_compose_up_is_healthy_here_only_and_down_leaves_nothing(engine, image, 
         assert mounts == {"/mnt": str(folder.path)}, "the engine's socket is not among them"
     finally:
         run("--profile", "cpu", "down", "--remove-orphans")
-    assert not engine.containers.list(all=True, filters=mine)
+    assert not listed(engine, **mine)
     assert not engine.networks.list(filters=mine)
 
 
@@ -195,7 +195,7 @@ def test_make_up_prints_an_address_that_opens_and_make_down_ends_it(engine, imag
     finally:
         down = script("down")
     assert down.returncode == 0, down.stderr
-    assert not engine.containers.list(all=True, filters=mine)
+    assert not listed(engine, **mine)
 
 
 def test_up_without_an_image_is_one_line_that_says_make_image(engine):
