@@ -25,15 +25,6 @@ def book(tmp_path, monkeypatch):
     return tiny_book.make(tmp_path / "book")
 
 
-def test_an_executed_notebook_leaves_its_page_its_results_and_nothing_else(book):
-    tiny_book.add(book, "01-square", SQUARE)
-    done = gpubook("run", cwd=book)
-    assert done.returncode == 0, done.stderr
-    assert "01-square  executed in" in done.stdout
-    assert tiny_book.outputs(book) == ["executed/01-square.ipynb", "results/01-square.json"]
-    assert tiny_book.data(book, "01-square", "square") == {"n": 3, "square": 9}
-
-
 def test_the_result_tells_what_the_notebook_used(book):
     tiny_book.add(
         book, "01-large", "big = bytearray(400 * 2**20)",
