@@ -93,14 +93,14 @@ def changed(root: Path, notebook: Notebook, result: dict, **now: Any) -> list[st
     return [name for name in current if current[name] != before.get(name)]
 
 
-_NO_SOURCES = {"_build", "wheelhouse", "work"}
+_NO_SOURCES = {"_build", "tests", "wheelhouse", "work"}
 
 
 def pages_inputs(root: Path, executed: Path) -> str:
     """One checksum of what the book's pages are made from, and of what makes them.
 
-    That is every file in ``root`` but what is hidden, built or fetched, the executed notebooks
-    and their results, this library, the installed packages, and the Python that runs it.
+    That is every file in ``root`` but tests and what is hidden, built or fetched, the executed
+    notebooks and their results, this library, the installed packages, and their Python.
     """
     tops = [p for p in root.iterdir() if p.name[0] != "." and p.name not in _NO_SOURCES]
     folders = [*tops, executed, executed.with_name("results"), _PACKAGE]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import docker
@@ -108,6 +110,31 @@ class Containers:
             self.remove(container)
         left = listed(self.client, label=f"{LABEL}={self.mark}")
         assert not left, f"containers left behind: {left}"
+
+
+def wait_until(
+    client: docker.DockerClient,
+    done: Callable[[], bool],
+    otherwise: str,
+    *,
+    seconds: float = 120,
+    **filters: str,
+) -> None:
+    """Wait until ``done()``, which is asked now and after each event of a container.
+
+    ``filters`` narrow the events down. What happens between the first question and the engine's
+    first answer is not missed: the engine tells it, too.
+    """
+    begun = time.time()
+    if done():
+        return
+    events = client.events(
+        since=int(begun), until=int(begun + seconds) + 1, decode=True,
+        filters={"type": "container"} | filters,
+    )  # fmt: skip
+    with closing(events):
+        if not any(done() for _ in events):
+            raise AssertionError(f"{otherwise} after {seconds:.0f} s")
 
 
 def check_log(text: str) -> None:
