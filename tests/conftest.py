@@ -145,6 +145,7 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: order.index(item.path.relative_to(ROOT / "tests").parts[0]))
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: the tests of engine and Hub mostly wait."""
     return (os.cpu_count() or 1) + 1
