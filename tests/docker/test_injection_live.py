@@ -146,14 +146,18 @@ def executed_with_docker(request, tmp_path) -> Path:
 
 
 STUBBED = {
-    "02-nvidia-container-toolkit": "workload-device",
-    "03-inside-a-gpu-container": "container-device",
+    path.stem: evidence
+    for evidence in ("workload-device", "container-device")
+    for path in (ROOT / "notebooks").glob("*.ipynb")
+    if evidence in path.read_text(encoding="utf-8")
 }
+"""The notebooks that measure through the stub, and what they measure."""
 
 
 def test_with_docker_required_and_no_gpu_the_pages_are_live_through_the_stub(
     no_driver, folder, executed_with_docker
 ):
+    assert sorted(STUBBED.values()) == ["container-device", "workload-device"]
     for name, evidence in STUBBED.items():
         result = load_result(executed_with_docker, name)
         items = {item["record"]["name"]: item for item in result["evidences"]}
