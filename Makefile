@@ -5,7 +5,7 @@ BIN := .venv/bin
 SCHEMA := $(BIN)/check-jsonschema --quiet --builtin-schema vendor
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf test lint format lab image up down hub bundle lock version clean distclean
+.PHONY: help setup book pdf check test lint format lab image up down hub bundle lock version clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,10 +20,16 @@ book: setup ## execute the notebooks that changed, render _build/html
 pdf: book ## the whole book as _build/gpu-container.pdf (needs Chromium)
 	@$(BIN)/gpubook pdf
 
+check: setup lint ## a short loop: lint, the unit tests of what changed, one tiny notebook
+	@$(BIN)/python -m pytest tests/unit --changed=10 --budget=30 --durations=5 \
+		--numprocesses=2 --dist=loadgroup --no-loadscope-reorder
+
+# The notebooks first and alone, because they measure; then all tests side by side.
 test: setup lint ## all tests; lanes without an engine, a GPU or a browser skip with the reason
 	@eval "$$(.ci/engine find 2>/dev/null)"; \
-	$(BIN)/python -m pytest --ignore=tests/unit; seen=$$?; [ $$seen -le 1 ] || exit $$seen; \
-	$(BIN)/python -m pytest tests/unit --numprocesses=2 --dist=loadfile && exit $$seen
+	$(BIN)/gpubook run; ran=$$?; [ $$ran -le 1 ] || exit $$ran; \
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadgroup --no-loadscope-reorder \
+		--durations=20 && exit $$ran
 
 lint: setup ## code, notebooks and text
 	@$(BIN)/ruff check .

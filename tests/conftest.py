@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,8 @@ import pytest
 from gpubook import machine
 from gpubook.book.execute import load_result
 from gpubook.errors import BookError
+
+pytest_plugins = ["tests.changed"]
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -76,10 +81,20 @@ def gpubook(
     )
 
 
+@contextlib.contextmanager
+def turn(what: str) -> Iterator[None]:
+    """One process of a parallel run at a time makes ``what``; it is there for the others."""
+    (ROOT / "_build").mkdir(exist_ok=True)
+    with (ROOT / "_build" / f".test-{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def executed() -> Path:
     """All notebooks executed for this machine, once for tests and book; the build folder."""
-    done = gpubook("run")
+    with turn("book"):
+        done = gpubook("run")
     assert done.returncode == 0, done.stdout + done.stderr
     return ROOT / "_build"
 
@@ -93,20 +108,47 @@ def results(executed):
 @pytest.fixture(scope="session")
 def built_book(executed) -> Path:
     """The rendered book's folder."""
-    done = gpubook("book")
+    with turn("book"):
+        done = gpubook("book")
     assert done.returncode == 0, done.stdout + done.stderr
     return executed / "html"
 
 
+def _lane(item) -> str:
+    """Which tests stay in one process when several run side by side.
+
+    What uses the engine stays together: it shares the image and looks at the whole engine. So
+    does a file, because its fixtures are made once; the pages of the book go wherever there is
+    room, one by one.
+    """
+    folder = item.path.relative_to(ROOT / "tests").parts[0]
+    if folder == "docker":
+        return "docker"
+    if folder == "browser" and "document" in getattr(item, "fixturenames", ()):
+        return f"{item.path.stem}-{item.callspec.params['document']}"
+    return f"{folder}-{item.path.stem}"
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Skip what this machine cannot do, with the reason; with REQUIRE it is an error instead."""
     here = machine.probe()
     must = machine.required()
     for item in items:
+        item.add_marker(pytest.mark.xdist_group(_lane(item)))
         for name in ("docker", "gpu"):
             capability = here.capabilities[name]
             if item.get_closest_marker(name) and not capability.available and name not in must:
                 item.add_marker(pytest.mark.skip(reason=f"{name}: {capability.why}"))
+    # The longest chain first; then what waits for the rendered book, beside the unit tests.
+    order = ("docker", "notebooks", "browser", "gpu", "unit")
+    items.sort(key=lambda item: order.index(item.path.relative_to(ROOT / "tests").parts[0]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: the tests of engine and Hub mostly wait."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_sessionstart(session):

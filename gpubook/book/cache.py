@@ -1,4 +1,4 @@
-"""When a notebook need not be executed again: all that its result depends on, as checksums.
+"""When a notebook need not be executed again, or the book rendered again, by checksums.
 
 A result's inputs are the notebook, the parameters and what was required live, the modules of
 this library that its kernel had loaded, the installed packages, the machine, the recordings
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,34 @@ def changed(root: Path, notebook: Notebook, result: dict, **now: Any) -> list[st
     modules = {name: file_digest(_PACKAGE / name) for name in before["modules"]}
     current = inputs(root, notebook, modules=modules, **now)
     return [name for name in current if current[name] != before.get(name)]
+
+
+_NO_SOURCES = {"_build", "tests", "wheelhouse", "work"}
+
+
+def pages_inputs(root: Path, executed: Path) -> str:
+    """One checksum of what the book's pages are made from, and of what makes them.
+
+    That is every file in ``root`` but tests and what is hidden, built or fetched, the executed
+    notebooks and their results, this library, the installed packages, and their Python.
+    """
+    tops = [p for p in root.iterdir() if p.name[0] != "." and p.name not in _NO_SOURCES]
+    folders = [*tops, executed, executed.with_name("results"), _PACKAGE]
+    files = {path for folder in folders for path in _files(folder)}
+    whole = hashlib.sha256(f"{sys.version} {packages()}".encode())
+    for path in sorted(files):
+        whole.update(f"{path}\0{file_digest(path)}\n".encode())
+    return whole.hexdigest()
+
+
+def listing(folder: Path) -> str:
+    """One checksum of the names, sizes and times of change of a folder's files."""
+    about = ((p.relative_to(folder).as_posix(), p.stat()) for p in sorted(_files(folder)))
+    lines = [f"{name}\0{stat.st_size} {stat.st_mtime_ns}" for name, stat in about]
+    return digest("\n".join(lines).encode())
+
+
+def _files(path: Path) -> list[Path]:
+    """The file, or the files below the folder, without Python's own caches."""
+    found = path.rglob("*") if path.is_dir() else [path]
+    return [p for p in found if p.is_file() and p.parent.name != "__pycache__"]

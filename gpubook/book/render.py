@@ -2,6 +2,7 @@
 
 The pages are made in a folder of their own beside their place and take that place only when
 Sphinx gave no warning: a failing or killed rendering leaves the former pages as they were.
+Pages are kept when nothing that they are made from has changed, and nobody changed them.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from typing import Any
 
 import yaml
 
-from gpubook.book import markdown
+from gpubook.book import cache, markdown
 from gpubook.errors import BookError, UsageError
+from gpubook.evidence.records import EvidenceError, read_json, write_json
 
 _SHOWN_PROBLEMS = 5
 _LOST_AFTER_SECONDS = 3600
@@ -41,7 +43,7 @@ class RenderError(BookError):
 def render(
     root: Path, *, executed: Path, out: Path, settings: Mapping[str, str] | None = None
 ) -> Path:
-    """Render the book at ``root`` into ``out`` and return the path of its first page.
+    """Render the book at ``root`` into ``out``, if need be; return the path of its first page.
 
     ``executed`` is the folder of the executed notebooks, ``NAME.ipynb`` each; their results are
     expected in the folder ``results`` beside it. ``settings`` replace those of ``_config.yml``,
@@ -50,10 +52,13 @@ def render(
     """
     root, executed, out = root.resolve(), executed.resolve(), out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
+    config = configuration(root, settings or {})
+    made_from = {"files": cache.pages_inputs(root, executed), "config": config}
+    if _kept(out) == {"made_from": made_from, "pages": cache.listing(out)}:
+        return out / "index.html"
     _sweep(out.parent)
     stage = Path(tempfile.mkdtemp(prefix=".render-", dir=out.parent))
     try:
-        config = configuration(root, settings or {})
         (stage / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
         _sphinx(root, executed, stage, log=out.with_name("render.log"))
         (stage / "html" / "index.html").write_text(_INDEX, encoding="utf-8")
@@ -64,6 +69,7 @@ def render(
             if out.exists():
                 out.rename(stage / "former")
             (stage / "html").rename(out)
+            write_json(_account(out), {"made_from": made_from, "pages": cache.listing(out)})
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     return out / "index.html"
@@ -84,6 +90,19 @@ def configuration(root: Path, settings: Mapping[str, str]) -> dict[str, Any]:
             raise UsageError(f"_config.yml has no setting {path}: see the comments there")
         place[name] = value
     return config
+
+
+def _account(out: Path) -> Path:
+    """The file that says what the pages in ``out`` were made from."""
+    return out.with_name("rendered.json")
+
+
+def _kept(out: Path) -> dict | None:
+    """The account of the pages that are there; None where there is none to trust."""
+    try:
+        return read_json(_account(out))
+    except EvidenceError:
+        return None
 
 
 def _sphinx(root: Path, executed: Path, stage: Path, *, log: Path) -> None:

@@ -33,37 +33,39 @@ FLAGS = [
 
 
 @pytest.fixture(scope="session")
-def launch(built_book):
-    """A function that starts Chromium through a playwright; skips where there is none.
-
-    The book is there by then: rendering it and looking for a browser may start processes, which
-    threads of the survey must not share.
-    """
+def chromium(built_book):
+    """Chromium, started once in each process of the tests; skips where there is none."""
     api = pytest.importorskip("playwright.sync_api")
     with api.sync_playwright() as playwright:
         try:
             executable = browser_path(playwright)
         except BookError as error:
             pytest.skip(str(error))
-    return lambda playwright: playwright.chromium.launch(executable_path=executable, args=FLAGS)
-
-
-@pytest.fixture(scope="session")
-def chromium(launch):
-    """Chromium, started once."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="session")
-def seen(launch, site, built_book) -> dict[str, survey.Seen]:
-    """Every page of the book in every look."""
-    pictures = built_book.parent / "screenshots"
-    return survey.survey(launch, site, DOCUMENTS, built_book, pictures)
+def pictures(built_book) -> Path:
+    """The folder of the pages' pictures."""
+    return built_book.parent / "screenshots"
+
+
+@pytest.fixture(scope="session")
+def seen(chromium, site, built_book, pictures):
+    """A function from a page's name to what a survey of it in every look has seen."""
+    context = chromium.new_context(reduced_motion="reduce", color_scheme="light")
+    context.add_init_script(survey.SHIFTS)
+
+    @functools.cache
+    def once(document: str) -> survey.Seen:
+        return survey.survey(
+            lambda: Tab(context.new_page(), site), site, document, built_book, pictures
+        )
+
+    yield once
+    context.close()
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -155,12 +157,13 @@ def disk_tab(window, built_book) -> Iterator[Tab]:
 
 def pytest_terminal_summary(terminalreporter):
     """Say what the pages weigh and how soon they can be used; nothing is judged by seconds."""
-    kept = ROOT / "_build" / "screenshots" / "measures.json"
-    if not kept.is_file() or terminalreporter.config.option.collectonly:
+    folder = ROOT / "_build" / "screenshots"
+    kept = {document: survey.measures_of(folder, document) for document in DOCUMENTS}
+    measures = {d: json.loads(f.read_text(encoding="utf-8")) for d, f in kept.items() if f.exists()}
+    if not measures or terminalreporter.config.option.collectonly:
         return
-    measures = json.loads(kept.read_text(encoding="utf-8"))
     heaviest = max(measures, key=lambda d: measures[d]["bytes"])
-    wide = {d: m[str(survey.WIDTHS[0])] for d, m in measures.items() if str(survey.WIDTHS[0]) in m}
+    wide = {d: m[str(survey.WIDTHS[0])] for d, m in measures.items()}
     slowest = max(wide, key=lambda d: wide[d]["interactive_s"])
     terminalreporter.section("what the pages weigh")
     terminalreporter.write_line(

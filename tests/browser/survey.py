@@ -1,21 +1,18 @@
-"""Every page in every look (light and dark, telephone and desk), seen once by two browsers.
+"""A page in every look: light and dark, on a telephone and on a desk.
 
 What a page does wrong is kept for the tests to judge; what it looks like, as pictures in
-``_build/screenshots`` for people; what it weighs and how fast it is, in ``measures.json`` there.
+``_build/screenshots`` for people; what it weighs and how fast it is, as JSON beside them.
 """
 
 from __future__ import annotations
 
 import json
-import queue
 import re
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 WIDTHS = (1440, 360)
 THEMES = ("light", "dark")
-_BROWSERS = 2
 _TALLEST = 16_000
 """Pixels: browsers draw no taller picture."""
 WCAG = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
@@ -65,6 +62,46 @@ CUT = """() => [...document.querySelectorAll("article code")]
   .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth)
   .map(e => e.textContent)"""
 
+# The ratio of WCAG 2.1 between two colours as browsers compute them, and what lies behind a text.
+CONTRAST = """
+  const parse = colour => colour.match(/[\\d.]+/g).map(Number);
+  const light = colour => {
+    const [r, g, b] = parse(colour).map(v => v / 255)
+      .map(v => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const contrast = (a, b) => {
+    const [x, y] = [light(a), light(b)].sort((p, q) => q - p);
+    return (x + 0.05) / (y + 0.05);
+  };
+  const alpha = colour => parse(colour)[3] ?? 1;
+  const ground = element => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = getComputedStyle(e).backgroundColor;
+      if (alpha(colour) > 0) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+"""
+
+# Each pair of colours in which words of code are written on a page, unless it is readable.
+WORDS_OF_CODE = (
+    """within => {"""
+    + CONTRAST
+    + """
+  const wrong = new Map();
+  for (const word of document.querySelectorAll(`:is(${within}) pre span`)) {
+    if (!word.textContent.trim() || !word.checkVisibility()) continue;
+    const style = getComputedStyle(word);
+    const [colour, behind] = [style.color, ground(word)];
+    const plain = alpha(colour) === 1 && alpha(behind) === 1 && style.opacity === "1";
+    if (plain && contrast(colour, behind) >= 4.5) continue;
+    wrong.set(`${colour} on ${behind}`, word.textContent);
+  }
+  return [...wrong].map(([colours, word]) => `contrast of code: ${colours}, as in ${word}`);
+}"""
+)
+
 MEASURES = """() => {
   const [load] = performance.getEntriesByType("navigation");
   return {
@@ -84,12 +121,11 @@ class Seen:
     requests: int = 0
 
 
-def violations(page, *, within: str | None = None) -> list[str]:
-    """What axe finds against WCAG 2.1, levels A and AA; ``within`` is a selector."""
+def _axe(page, context: dict, options: dict) -> list[str]:
     from axe_playwright_python.sync_playwright import Axe
 
-    options = {"runOnly": WCAG, "resultTypes": ["violations"], "preload": False}
-    found = Axe().run(page, context=within, options=options).response["violations"]
+    options = options | {"resultTypes": ["violations"], "preload": False}
+    found = Axe().run(page, context=context, options=options).response["violations"]
     return [
         f"{v['id']}: {node['html'][:200]} ({node.get('failureSummary', '')[:200]})"
         for v in found
@@ -97,86 +133,75 @@ def violations(page, *, within: str | None = None) -> list[str]:
     ]
 
 
-def _look(tab, url: str, width: int, name: str, pictures: Path) -> tuple[list[str], dict]:
-    """One page at one width, in both themes: what is wrong, and its measures."""
-    wrong: list[str] = []
+def violations(page, *, within: str = "html") -> list[str]:
+    """What axe finds against WCAG 2.1, levels A and AA; ``within`` is a selector.
+
+    Contrast takes axe most of its time, and half of a page's texts are the words of its code,
+    in a few colours: of these, each pair of colours is computed once, here.
+    """
+    part, contrast = {"include": [[within]]}, "color-contrast"
+    wrong = _axe(page, part, {"runOnly": WCAG, "rules": {contrast: {"enabled": False}}})
+    only = {"runOnly": {"type": "rule", "values": [contrast]}}
+    wrong += _axe(page, part | {"exclude": [["pre span"]]}, only)
+    return wrong + page.evaluate(WORDS_OF_CODE, within)
+
+
+def pictures_of(folder: Path, document: str) -> list[Path]:
+    """Where the pictures of a page in all its looks are kept."""
+    name = document.replace("/", "-")
+    return [folder / f"{name}-{width}-{theme}.jpg" for width in WIDTHS for theme in THEMES]
+
+
+def measures_of(folder: Path, document: str) -> Path:
+    """Where the measures of a page are kept."""
+    return folder / f"{document.replace('/', '-')}.json"
+
+
+def _problems(page, where: str) -> list[str]:
+    """What is wrong with a page in one theme at one width."""
+    wrong = [f"scrolls sideways ({where}): {w}" for w in page.evaluate(WIDER)]
+    wrong += [f"cut at the edge ({where}): {w}" for w in page.evaluate(CUT)]
+    return wrong + [f"{where}: {w}" for w in violations(page)]
+
+
+def _picture(page, width: int, path: Path) -> None:
+    height = min(page.evaluate("() => document.documentElement.scrollHeight"), _TALLEST)
+    page.screenshot(
+        path=path, full_page=True, type="jpeg", quality=50,
+        clip={"x": 0, "y": 0, "width": width, "height": height},
+    )  # fmt: skip
+
+
+def _look(tab, url: str, width: int, pictures: list[Path], seen: Seen) -> None:
+    """One page at one width, in all themes: its problems, pictures and measures."""
     tab.page.set_viewport_size({"width": width, "height": 900})
     tab.open(url)
-    measures = tab.page.evaluate(MEASURES)
-    wrong += tab.page.evaluate(WHOLE)
-    for theme in THEMES:
+    seen.measures[width] = tab.page.evaluate(MEASURES)
+    seen.problems += tab.page.evaluate(WHOLE)
+    for theme, picture in zip(THEMES, pictures, strict=True):
         tab.page.emulate_media(color_scheme=theme)
         tab.page.wait_for_function("t => document.documentElement.dataset.theme === t", arg=theme)
-        where = f"{theme}, {width} pixels"
-        wrong += [f"scrolls sideways ({where}): {w}" for w in tab.page.evaluate(WIDER)]
-        wrong += [f"cut at the edge ({where}): {w}" for w in tab.page.evaluate(CUT)]
-        wrong += [f"{where}: {w}" for w in violations(tab.page)]
-        height = tab.page.evaluate("() => document.documentElement.scrollHeight")
-        tab.page.screenshot(
-            path=pictures / f"{name}-{width}-{theme}.jpg",
-            full_page=True,
-            clip={"x": 0, "y": 0, "width": width, "height": min(height, _TALLEST)},
-            type="jpeg",
-            quality=50,
-        )
-    return wrong, measures
+        seen.problems += _problems(tab.page, f"{theme}, {width} pixels")
+        _picture(tab.page, width, picture)
 
 
-def _work(
-    launch, todo: queue.SimpleQueue, site: str, pictures: Path, seen: dict[str, Seen]
-) -> None:
-    from playwright.sync_api import sync_playwright
-
-    from tests.browser.conftest import Tab
-
-    with sync_playwright() as playwright:
-        context = launch(playwright).new_context(reduced_motion="reduce", color_scheme="light")
-        context.add_init_script(SHIFTS)
-        while True:
-            try:
-                document = todo.get_nowait()
-            except queue.Empty:
-                break
-            one = seen[document]
-            try:
-                for width in WIDTHS:
-                    page = context.new_page()
-                    tab = Tab(page, site)
-                    name = document.replace("/", "-")
-                    wrong, one.measures[width] = _look(
-                        tab, f"{site}/{document}.html", width, name, pictures
-                    )
-                    one.problems += [*wrong, *tab.problems]
-                    one.requests += tab.requests
-                    page.close()
-            except Exception as error:  # noqa: BLE001 - a test fails with it
-                one.problems.append(f"the survey stopped: {error}")
-
-
-def survey(launch, site: str, documents: list[str], book: Path, pictures: Path) -> dict[str, Seen]:
-    """See all pages, as many at once as there are browsers. ``launch`` starts a browser."""
-    pictures.mkdir(parents=True, exist_ok=True)
-    for old in pictures.glob("*.jpg"):
-        old.unlink()
-    seen = {document: Seen() for document in documents}
-    todo: queue.SimpleQueue = queue.SimpleQueue()
-    heavy = sorted(documents, key=lambda d: (book / f"{d}.html").stat().st_size, reverse=True)
-    for document in heavy:
-        todo.put(document)
-    workers = [
-        threading.Thread(target=_work, args=(launch, todo, site, pictures, seen))
-        for _ in range(_BROWSERS)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    measures = {
-        document: {"bytes": weigh(book / f"{document}.html")} | {str(k): v for k, v in m.items()}
-        for document, m in ((d, one.measures) for d, one in seen.items())
-    }
-    text = json.dumps(measures, indent=1, sort_keys=True)
-    (pictures / "measures.json").write_text(text + "\n", encoding="utf-8")
+def survey(new_tab, site: str, document: str, book: Path, folder: Path) -> Seen:
+    """See one page in every look. ``new_tab`` opens a tab that keeps account of problems."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = pictures_of(folder, document)
+    for old in pictures:
+        old.unlink(missing_ok=True)
+    seen = Seen()
+    for n, width in enumerate(WIDTHS):
+        tab = new_tab()
+        two = pictures[n * len(THEMES) : (n + 1) * len(THEMES)]
+        _look(tab, f"{site}/{document}.html", width, two, seen)
+        tab.page.close()
+        seen.problems += tab.problems
+        seen.requests += tab.requests
+    measures = {"bytes": weigh(book / f"{document}.html")}
+    measures |= {str(width): m for width, m in seen.measures.items()}
+    measures_of(folder, document).write_text(json.dumps(measures, indent=1), encoding="utf-8")
     return seen
 
 

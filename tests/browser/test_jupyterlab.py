@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
-import time
 from contextlib import closing
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from tests import service
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
@@ -39,22 +38,12 @@ def lab(tmp_path):
     }
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
     command += ["--IdentityProvider.token=t", f"--ServerApp.root_dir={work}"]
-    with (tmp_path / "log").open("wb") as log:
-        server = subprocess.Popen(
-            command, env=os.environ | folders, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-        )
-    try:
-        begun = time.monotonic()
-        while time.monotonic() - begun < 60:
-            assert server.poll() is None, (tmp_path / "log").read_text()[-2000:]
-            with closing(socket.socket()) as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/lab/tree/check.ipynb?token=t"
-    finally:
-        server.terminate()
-        server.wait(30)
+    server = service.start(
+        command, ready="is running at:", log=tmp_path / "log", seconds=60, env=os.environ | folders
+    )
+    yield f"http://127.0.0.1:{port}/lab/tree/check.ipynb?token=t"
+    server.process.terminate()
+    server.process.wait(30)
 
 
 def test_in_jupyterlab_the_arrow_keys_move_between_options_not_between_cells(chromium, lab):

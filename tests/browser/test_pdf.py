@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def printed(launch, built_book):
+def printed(chromium, built_book):
     """The PDF as ``gpubook pdf`` printed it, and its pages' texts without blanks."""
     done = gpubook("pdf")
     assert done.returncode == 0, done.stdout + done.stderr

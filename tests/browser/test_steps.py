@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.browser.survey import CONTRAST
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
@@ -145,21 +146,13 @@ def test_nothing_moves_for_those_who_asked_for_less_motion(chromium, site):
 
 
 # Where each text of a drawing lies, how large it is, and how well it is read on what is behind it.
-TEXTS = """() => {
+TEXTS = (
+    """() => {
   const wrong = [];
-  const parse = colour => colour.match(/[\\d.]+/g).map(Number);
-  const light = colour => {
-    const [r, g, b] = parse(colour).map(v => v / 255)
-      .map(v => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const contrast = (a, b) => {
-    const [x, y] = [light(a), light(b)].sort((p, q) => q - p);
-    return (x + 0.05) / (y + 0.05);
-  };
-  const ground = getComputedStyle(document.querySelector(".bd-main")).backgroundColor;
-  const page = parse(ground)[3] === 0
-    ? getComputedStyle(document.body).backgroundColor : ground;
+"""
+    + CONTRAST
+    + """
+  const page = ground(document.querySelector(".bd-main"));
   let texts = 0;
   const shown = e => getComputedStyle(e).visibility === "visible";
   const look = () => { for (const svg of document.querySelectorAll(".gb-drawing svg")) {
@@ -204,6 +197,7 @@ TEXTS = """() => {
   }
   return { texts, wrong };
 }"""
+)
 
 
 @pytest.mark.parametrize("document", WITH_DRAWINGS)

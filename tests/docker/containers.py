@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import docker
@@ -18,6 +20,15 @@ ERROR = re.compile(r"^\[E |\b(?:ERROR|CRITICAL)\b|^Traceback ", re.MULTILINE)
 
 class ErrorInLog(AssertionError):
     """A container's log has a line that says ERROR."""
+
+
+def listed(client: docker.DockerClient, **filters: str) -> list[Container]:
+    """The containers that there are, running or not, which match ``filters``.
+
+    The SDK asks for a list and then inspects each entry. A container that somebody removes
+    between the two requests, as a Hub removes a stopped seat, is gone, and that is no error here.
+    """
+    return client.containers.list(all=True, filters=filters, ignore_removed=True)
 
 
 @dataclass(frozen=True)
@@ -97,8 +108,33 @@ class Containers:
         """End and remove all that are left, then make sure that the engine has none."""
         for container in list(self.started):
             self.remove(container)
-        left = self.client.containers.list(all=True, filters={"label": f"{LABEL}={self.mark}"})
+        left = listed(self.client, label=f"{LABEL}={self.mark}")
         assert not left, f"containers left behind: {left}"
+
+
+def wait_until(
+    client: docker.DockerClient,
+    done: Callable[[], bool],
+    otherwise: str,
+    *,
+    seconds: float = 120,
+    **filters: str,
+) -> None:
+    """Wait until ``done()``, which is asked now and after each event of a container.
+
+    ``filters`` narrow the events down. What happens between the first question and the engine's
+    first answer is not missed: the engine tells it, too.
+    """
+    begun = time.time()
+    if done():
+        return
+    events = client.events(
+        since=int(begun), until=int(begun + seconds) + 1, decode=True,
+        filters={"type": "container"} | filters,
+    )  # fmt: skip
+    with closing(events):
+        if not any(done() for _ in events):
+            raise AssertionError(f"{otherwise} after {seconds:.0f} s")
 
 
 def check_log(text: str) -> None:

@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from gpubook import engine
 from gpubook.engine.container import LABEL
+from tests.docker.containers import listed, wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -184,7 +184,7 @@ def test_a_container_is_removed_even_when_the_body_fails(client, image):
         engine.running(image, "sleep 60", client=client) as made,
     ):
         raise ZeroDivisionError
-    assert made.id not in [c.id for c in client.containers.list(all=True)]
+    assert made.id not in [c.id for c in listed(client)]
 
 
 def test_an_image_that_cannot_be_had_is_one_line_with_what_is_here(client, image):
@@ -274,11 +274,10 @@ def test_an_engine_killed_in_the_middle_of_notebook_01_is_one_line_and_exit_1(
     environment = os.environ | engine_to_kill | {"GPUBOOK_ROOT": str(book)}
 
     def kill_while_a_container_of_the_page_runs() -> None:
-        until = time.monotonic() + 120
-        while time.monotonic() < until:
-            if own.containers.list(filters={"label": LABEL}):
-                break
-            time.sleep(0.02)
+        wait_until(
+            own, lambda: bool(listed(own, label=LABEL, status="running")), "no container",
+            label=LABEL,
+        )  # fmt: skip
         os.kill(victim, signal.SIGKILL)
 
     killer = threading.Thread(target=kill_while_a_container_of_the_page_runs)

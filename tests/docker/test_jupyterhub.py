@@ -9,7 +9,6 @@ import secrets
 import signal
 import socket
 import subprocess
-import time
 import uuid
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,7 +20,10 @@ import websocket
 
 from gpubook import engine as engine_room
 from gpubook.injection import own
+from tests import service
 from tests.docker.conftest import ROOT
+from tests.docker.containers import listed, wait_until
+from tests.service import Service
 
 pytestmark = pytest.mark.docker
 
@@ -90,13 +92,15 @@ class Learner:
         return requests.request(method, self.hub.url + path, headers=headers, timeout=30, **more)
 
     def take_seat(self) -> None:
-        """Ask the Hub for a seat and wait until it answers."""
-        asked = self.ask("POST", f"/hub/api/users/{self.name}/server")
+        """Ask the Hub for a seat and follow its account of the start to the end."""
+        server = f"/hub/api/users/{self.name}/server"
+        asked = self.ask("POST", server)
         assert asked.status_code in {201, 202}, asked.text
-        self.hub.wait_until(self.has_a_seat, f"no seat for {self.name}")
-
-    def has_a_seat(self) -> bool:
-        return bool(self.ask("GET", f"/hub/api/users/{self.name}").json()["server"])
+        if asked.status_code == 202:
+            with self.ask("GET", f"{server}/progress", stream=True) as account:
+                lines = [line for line in account.iter_lines() if line.startswith(b"data:")]
+            last = json.loads(lines[-1].removeprefix(b"data:"))
+            assert last.get("ready"), f"no seat for {self.name}: {last}\n{self.hub.service.said}"
 
     def run(self, code: str) -> str:
         """What ``code`` prints in a kernel of this learner's seat."""
@@ -141,36 +145,24 @@ class Hub:
 
     url: str
     mark: str
-    process: subprocess.Popen
-    log: Path
-
-    def wait_until(self, done, otherwise: str, *, seconds: float = 120) -> None:
-        deadline = time.monotonic() + seconds
-        while not done():
-            assert self.process.poll() is None, self.log.read_text()[-3000:]
-            assert time.monotonic() < deadline, f"{otherwise}\n{self.log.read_text()[-3000:]}"
-            time.sleep(0.25)
-
-    def answers(self) -> bool:
-        with suppress(requests.ConnectionError):
-            return requests.get(f"{self.url}/hub/health", timeout=5).status_code == 200
-        return False
+    service: Service
 
     def end(self) -> None:
         """Ctrl-C, as whoever started it would press; nothing of it may be left."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+        process = self.service.process
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
         try:
-            self.process.wait(60)
+            process.wait(60)
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def containers_of(engine, mark: str) -> dict[str, object]:
     """The seats there are, by the learner's name."""
-    found = engine.containers.list(all=True, filters={"name": f"^/?{mark}-"})
-    return {container.name.removeprefix(f"{mark}-"): container for container in found}
+    seats = listed(engine, name=f"^/?{mark}-")
+    return {seat.name.removeprefix(f"{mark}-"): seat for seat in seats}
 
 
 @contextmanager
@@ -183,14 +175,13 @@ def running(image: str, mark: str, folder: Path, **settings: str):
         "HUB_PORT": str(port), "HUB_NETWORK": mark, "HUB_FOLDER": str(folder),
         "SEAT_MEMORY": "1200M", "SEAT_CPUS": "1.5",
     } | settings  # fmt: skip
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [START], env=environment, stdin=subprocess.DEVNULL, stdout=sink,
-            stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-    hub = Hub(f"http://127.0.0.1:{port}", mark, process, log)
+    started = service.start(
+        [START], ready="JupyterHub is now running", log=log, seconds=240, env=environment,
+        start_new_session=True,
+    )  # fmt: skip
+    hub = Hub(f"http://127.0.0.1:{port}", mark, started)
     try:
-        hub.wait_until(hub.answers, "the Hub does not answer", seconds=240)
+        assert requests.get(f"{hub.url}/hub/health", timeout=20).status_code == 200
         yield hub
     finally:
         hub.end()
@@ -348,7 +339,7 @@ def test_a_stopped_seat_leaves_its_files_where_a_teacher_finds_them(
     ada.run("open('/mnt/kept.txt', 'w').write('kept')")
     stopped = ada.ask("DELETE", "/hub/api/users/ada/server")
     assert stopped.status_code in {202, 204}
-    hub.wait_until(lambda: "ada" not in containers_of(engine, hub.mark), "the seat is still there")
+    wait_until(engine, lambda: "ada" not in containers_of(engine, hub.mark), "the seat is there")
     volumes = {f"{hub.mark}-ada-work": {"bind": "/mnt", "mode": "ro"}}
     assert containers.run(image, ["cat", "/mnt/kept.txt"], volumes=volumes).stdout == "kept"
 
@@ -365,7 +356,7 @@ def test_ending_the_hub_ends_the_seats_and_the_next_one_stops_an_idle_seat(
         grace = Learner(again, "grace")
         assert grace.log_in(PASSWORDS["grace"]), "passwords outlive the Hub"
         grace.take_seat()
-        again.wait_until(lambda: not containers_of(engine, mark), "an idle seat was not stopped")
+        wait_until(engine, lambda: not containers_of(engine, mark), "an idle seat is there")
     assert containers_of(engine, mark) == {}
 
 

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.docker.conftest import ROOT
-from tests.docker.containers import check_log
+from tests.docker.containers import check_log, listed, wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -34,17 +34,17 @@ def status(port: int, *, token: str | None = None, host: str = "127.0.0.1") -> i
     ).status_code
 
 
-def wait_until(container, wanted: str, *, seconds: float = 90) -> float:
-    """Wait for the health that Docker reports; the seconds since the container's start."""
+def wait_for_health(container, *, seconds: float = 90) -> float:
+    """Wait until Docker reports the container healthy; the seconds that it took."""
     begun = time.monotonic()
-    while time.monotonic() - begun < seconds:
+
+    def healthy() -> bool:
         container.reload()
         assert container.status == "running", container.logs(tail=20).decode()
-        if container.attrs["State"]["Health"]["Status"] == wanted:
-            return time.monotonic() - begun
-        time.sleep(0.1)
-    log = container.attrs["State"]["Health"]["Log"]
-    pytest.fail(f"not {wanted} after {seconds} s: {log[-1:]}\n{container.logs(tail=20).decode()}")
+        return container.attrs["State"]["Health"]["Status"] == "healthy"
+
+    wait_until(container.client, healthy, "not healthy", seconds=seconds, container=container.id)
+    return time.monotonic() - begun
 
 
 def lab(containers, image, *, port: int, inside: int = 8888, **options):
@@ -59,7 +59,7 @@ def test_the_lab_turns_healthy_refuses_without_the_token_and_answers_with_it(
         containers, image, port=port, command=["start"], environment={"JUPYTER_TOKEN": TOKEN},
         **folder.options,
     )  # fmt: skip
-    seconds = wait_until(container, "healthy")
+    seconds = wait_for_health(container)
     print(f"healthy after {seconds:.1f} s")
     assert status(port) == 403
     assert status(port, token="another") == 403
@@ -88,7 +88,7 @@ def test_the_lab_turns_healthy_refuses_without_the_token_and_answers_with_it(
 def test_without_a_token_jupyter_makes_one_up(containers, image, given):
     port = free_port()
     container = lab(containers, image, port=port, command=["jupyter", "lab"], environment=given)
-    wait_until(container, "healthy")
+    wait_for_health(container)
     assert status(port) == 403
     made = re.search(r"token=([0-9a-f]{32,})", container.logs().decode())
     assert made, "the log tells the token"
@@ -101,7 +101,7 @@ def test_the_port_can_be_chosen_and_the_old_names_of_start_work(containers, imag
         containers, image, port=port, inside=9999, command=["start-notebook.sh"],
         environment={"JUPYTER_TOKEN": TOKEN, "JUPYTER_PORT": "9999"},
     )  # fmt: skip
-    wait_until(container, "healthy")
+    wait_for_health(container)
     assert status(port, token=TOKEN) == 200
 
 
@@ -113,7 +113,7 @@ def test_health_is_bad_when_the_lab_hangs_and_good_for_a_command_that_is_no_serv
     assert busy.exec_run(check).exit_code == 0
     hung = containers.start(image, ["start"], environment={"JUPYTER_TOKEN": TOKEN})
     assert hung.exec_run(check).exit_code == 1, "not healthy before it answers"
-    wait_until(hung, "healthy")
+    wait_for_health(hung)
     hung.exec_run(["bash", "-c", "kill -STOP $(pgrep -f jupyter-lab || echo 7)"])
     stopped = hung.exec_run(
         ["python", "-c", "import os, signal, pathlib\n"
@@ -154,7 +154,7 @@ def test_compose_up_is_healthy_here_only_and_down_leaves_nothing(engine, image, 
         # Bound to 127.0.0.1: the machine's other addresses refuse, another loopback one as well.
         with pytest.raises(requests.ConnectionError):
             status(port, token=TOKEN, host="127.0.0.2")
-        (container,) = engine.containers.list(filters=mine)
+        (container,) = listed(engine, **mine)
         config = container.attrs["HostConfig"]
         assert {b["HostIp"] for b in config["PortBindings"]["8888/tcp"]} == {"127.0.0.1"}
         assert config["ShmSize"] >= 2**30
@@ -163,7 +163,7 @@ def test_compose_up_is_healthy_here_only_and_down_leaves_nothing(engine, image, 
         assert mounts == {"/mnt": str(folder.path)}, "the engine's socket is not among them"
     finally:
         run("--profile", "cpu", "down", "--remove-orphans")
-    assert not engine.containers.list(all=True, filters=mine)
+    assert not listed(engine, **mine)
     assert not engine.networks.list(filters=mine)
 
 
@@ -195,7 +195,7 @@ def test_make_up_prints_an_address_that_opens_and_make_down_ends_it(engine, imag
     finally:
         down = script("down")
     assert down.returncode == 0, down.stderr
-    assert not engine.containers.list(all=True, filters=mine)
+    assert not listed(engine, **mine)
 
 
 def test_up_without_an_image_is_one_line_that_says_make_image(engine):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, gpubook
+from tests.docker.containers import listed
 from tests.unit.test_project import edit
 
 pytestmark = pytest.mark.docker
@@ -29,7 +30,7 @@ def nothing_is_left(engine):
     yield
     tags = [tag for image in engine.images.list() for tag in image.tags]
     assert not [tag for tag in tags if tag.startswith("gpubook-project:")]
-    names = [container.name for container in engine.containers.list(all=True)]
+    names = [container.name for container in listed(engine)]
     assert not [name for name in names if name.startswith("gpubook-project-")]
 
 

@@ -540,15 +540,12 @@ def test_a_container_with_all_of_it_is_told_by_which_path(tmp_path):
     assert "CDI" in said_of["jit-cdi"].what
 
 
+ROOT_USER = {"uid": 0, "groups": [0], "home": "/root", "home_writable": True}
+
+
 def test_small_shared_memory_and_few_files_are_told_in_a_container_only(tmp_path):
     room = {"/dev/shm": {"free": 6e7, "total": 64 * 2**20, "inodes": 0.9}}
-    user = {
-        "uid": 0,
-        "groups": [0],
-        "home": "/root",
-        "home_writable": True,
-        "nofile": [1024, 524288],
-    }
+    user = ROOT_USER | {"nofile": [1024, 524288]}
     inside = look(container(tmp_path / "in"), space=room, user=user)
     assert {inside["shm"].status, inside["nofile"].status} == {"warning"}
     assert "--ulimit nofile" in inside["nofile"].run[0]
@@ -558,13 +555,7 @@ def test_small_shared_memory_and_few_files_are_told_in_a_container_only(tmp_path
 
 def test_root_with_a_mounted_folder_is_told_whose_files_it_writes(tmp_path):
     line = "812 700 8:1 /home/ada/out /data/out rw,relatime - ext4 /dev/sda1 rw\n"
-    user = {
-        "uid": 0,
-        "groups": [0],
-        "home": "/root",
-        "home_writable": True,
-        "nofile": [65536, 65536],
-    }
+    user = ROOT_USER | {"nofile": [65536, 65536]}
     found = look(container(tmp_path), mountinfo=line, user=user)["user"]
     assert found.status == "warning"
     assert "/data/out" in found.what
