@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpubook.evidence.terminal import commands
+
 MACHINERY = re.compile(r"parameters|setup|finish|self-check|(guess|result)-.*")
 """Ids of the cells that open, close and question a page."""
 
@@ -132,7 +134,7 @@ def _run(cell: Cell, names: dict[str, Any], values: dict[str, Any]) -> None:
         data = values[cell.name]
         names[variable] = [s["stdout"] for s in data["steps"]] if _is_terminal(cell) else data
     elif _is_terminal(cell):
-        names[variable] = [_shell(cell.body)]
+        names[variable] = [_shell(command, cell.options) for command in commands(cell.body)]
     elif cell.magic == "writefile":
         Path(cell.name).write_text(cell.body, encoding="utf-8")
     else:
@@ -145,9 +147,12 @@ def _is_terminal(cell: Cell) -> bool:
     return cell.magic == "terminal"
 
 
-def _shell(body: str) -> str:
-    done = subprocess.run(["bash", "-c", body], capture_output=True, text=True)
-    return done.stdout + done.stderr
+def _shell(command: str, options: str) -> str:
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    done = subprocess.run(["bash", "-c", command], text=True, **streams)
+    if done.returncode and "--expect-failure" not in options:
+        sys.exit(f"{command}: {done.stdout}")
+    return done.stdout
 
 
 def _execute(cell: Cell, names: dict[str, Any]) -> Any:

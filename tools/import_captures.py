@@ -37,17 +37,13 @@ class Converter(NamedTuple):
     convert: Callable[[Path], object]
 
 
-_01 = "01-docker-engine"
+_01 = "01-first-container"
 _DOCKER = ("docker",)
 
 CONVERTERS = [
-    Converter(_01, "docker-version", _DOCKER, "docker-version.json", engine.docker_version),
-    Converter(_01, "docker-info-text", _DOCKER, "docker-info.txt", engine.docker_info_text),
-    Converter(_01, "docker-info", _DOCKER, "docker-info.json", engine.docker_info),
-    Converter(_01, "daemon-json", _DOCKER, "daemon.json", engine.daemon_json),
-    Converter(_01, "binaries", _DOCKER, "no-gpu/process-tree.txt", engine.binaries),
-    Converter(_01, "process-chain", _DOCKER, "no-gpu/process-tree.txt", engine.process_chain),
-    Converter(_01, "oci-spec", _DOCKER, "no-gpu/oci-config.json", engine.oci_spec),
+    Converter(_01, "docker-info", _DOCKER, "docker-info.txt", engine.docker_info_text),
+    Converter(_01, "daemon-json", ("docker", "host"), "daemon.json", engine.daemon_json),
+    Converter(_01, "settings", _DOCKER, "docker-info.json", engine.settings),
     *(
         Converter(notebook, name, tuple(sorted(needs.split(","))), capture, convert)
         for notebook, name, needs, capture, convert in injection.CONVERTERS

@@ -1,25 +1,17 @@
-"""The Docker Engine reviewed: where it is, what it is made of, what it runs, what a container is.
+"""The Docker Engine: where it is, what it says of itself, and containers to measure in.
 
-`endpoint` finds the engine and explains why it cannot be reached; `install` checks each step of
-an installation; `review` reads version, info and daemon.json; `processes` reads dockerd,
-containerd, the shim and runc from /proc; `container` starts one and looks at it; `captures`
-turns another machine's files into the same data; `show` has the tables of notebook 01. Every
-live reading goes through the parser that also reads those captures, so that both have one shape.
+`endpoint` finds the engine and explains why it cannot be reached; `review` reads version, info and
+daemon.json; `processes` finds dockerd and a container's shim in /proc; `container` starts one and
+removes it; `captures` turns another machine's files into the same data. What a container is made
+of stands on the pages themselves, in plain code.
 """
 
 from gpubook.engine.container import (
     DEMO_IMAGES,
+    PYTHON_IMAGES,
     choose_image,
-    container_view,
-    created,
-    image_facts,
     image_here,
-    oci_spec,
-    own_namespaces,
-    parse_cgroup_limits,
-    parse_namespaces,
-    parse_oci_spec,
-    parse_overlay,
+    remove,
     running,
 )
 from gpubook.engine.endpoint import (
@@ -37,21 +29,12 @@ from gpubook.engine.endpoint import (
     connect,
     resolve,
 )
-from gpubook.engine.install import installation
 from gpubook.engine.processes import (
-    chain_of,
-    locate_binaries,
-    parse_process_tree,
-    parse_runc_command,
-    process_chain,
     read_processes,
-    short_ids,
-    tree_text,
-    watch,
-    watch_life,
+    shim_of,
 )
 from gpubook.engine.review import (
-    binaries,
+    config_path,
     daemon_config,
     info,
     parse_daemon_config,
@@ -63,6 +46,7 @@ from gpubook.engine.review import (
 
 __all__ = [
     "DEMO_IMAGES",
+    "PYTHON_IMAGES",
     "ContextUnknown",
     "Endpoint",
     "EngineError",
@@ -74,37 +58,20 @@ __all__ = [
     "SocketDenied",
     "UnexpectedAnswer",
     "answering",
-    "binaries",
-    "chain_of",
     "choose_image",
+    "config_path",
     "connect",
-    "container_view",
-    "created",
     "daemon_config",
-    "image_facts",
     "image_here",
     "info",
-    "installation",
-    "locate_binaries",
-    "oci_spec",
-    "own_namespaces",
-    "parse_cgroup_limits",
     "parse_daemon_config",
     "parse_info",
-    "parse_namespaces",
-    "parse_oci_spec",
-    "parse_overlay",
-    "parse_process_tree",
-    "parse_runc_command",
     "parse_version",
-    "process_chain",
     "read_processes",
     "release",
+    "remove",
     "resolve",
     "running",
-    "short_ids",
-    "tree_text",
+    "shim_of",
     "version",
-    "watch",
-    "watch_life",
 ]

@@ -1,7 +1,7 @@
-"""The captures of another machine, read into the shapes that the live functions return.
+"""The captures of another machine, read into what the live readings give.
 
 Each function takes the folder of captures (recordings/h100/captures, whose README says what is
-in it) and returns the data of one evidence of notebook 01.
+in it).
 """
 
 from __future__ import annotations
@@ -9,13 +9,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gpubook.engine.container import parse_oci_spec
 from gpubook.engine.endpoint import UnexpectedAnswer
-from gpubook.engine.processes import chain_of, locate_binaries, parse_process_tree
-from gpubook.engine.review import parse_daemon_config, parse_info, parse_version
-
-PLAIN = "no-gpu"
-"""The folder of the container that asked for no GPU: the ordinary case, which notebook 01 shows."""
+from gpubook.engine.review import parse_info
 
 
 def _read(captures: Path, name: str) -> str:
@@ -25,46 +20,41 @@ def _read(captures: Path, name: str) -> str:
         raise UnexpectedAnswer(f"cannot read the capture {name}: {error}") from error
 
 
-def _read_json(captures: Path, name: str) -> object:
+def _read_info(captures: Path) -> dict:
     try:
-        return json.loads(_read(captures, name))
+        return json.loads(_read(captures, "docker-info.json"))
     except ValueError as error:
-        raise UnexpectedAnswer(f"the capture {name} is not JSON: {error}") from error
-
-
-def docker_version(captures: Path) -> dict:
-    """What `review.version` would have returned there."""
-    return parse_version(_read_json(captures, "docker-version.json"))
+        raise UnexpectedAnswer(f"the capture docker-info.json is not JSON: {error}") from error
 
 
 def docker_info(captures: Path) -> dict:
     """What `review.info` would have returned there."""
-    return parse_info(_read_json(captures, "docker-info.json"))
+    return parse_info(_read_info(captures))
 
 
 def docker_info_text(captures: Path) -> dict:
     """The terminal's `docker info`. How long it took was not captured."""
-    text = _read(captures, "docker-info.txt")
-    return {"steps": [{"command": "docker info", "stdout": text, "exit_code": 0, "seconds": None}]}
+    return _transcript("docker info", _read(captures, "docker-info.txt"))
 
 
 def daemon_json(captures: Path) -> dict:
-    """What `review.daemon_config` would have returned there."""
-    return parse_daemon_config(_read(captures, "daemon.json"))
+    """The terminal's `cat` of the file, with page 01's command."""
+    command = 'cat "${DAEMON_JSON:-/etc/docker/daemon.json}" || echo "no file: the defaults hold"'
+    return _transcript(command, _read(captures, "daemon.json"))
 
 
-def process_chain(captures: Path) -> dict:
-    """What `processes.process_chain` would have returned there."""
-    return chain_of(parse_process_tree(_read(captures, f"{PLAIN}/process-tree.txt")))
+def _transcript(command: str, stdout: str) -> dict:
+    return {"steps": [{"command": command, "stdout": stdout, "exit_code": 0, "seconds": None}]}
 
 
-def binaries(captures: Path) -> list[dict]:
-    """What `review.binaries` would have returned there, without that machine's PATH."""
-    processes = parse_process_tree(_read(captures, f"{PLAIN}/process-tree.txt"))
-    return locate_binaries(processes, docker_info(captures))
-
-
-def oci_spec(captures: Path) -> dict:
-    """What `container.oci_spec` would have returned there; the bundle's path was not captured."""
-    spec = parse_oci_spec(_read_json(captures, f"{PLAIN}/oci-config.json"))
-    return {"readable": True, "why": "", "bundle": "", "spec": spec}
+def settings(captures: Path) -> dict:
+    """What page 01 keeps of the SDK's ``info()``; a test compares this with the page's own cell."""
+    info = _read_info(captures)
+    return {
+        "Storage driver": info["Driver"],
+        "Images and containers in": info["DockerRootDir"],
+        "cgroup version": info["CgroupVersion"],
+        "cgroup driver": info["CgroupDriver"],
+        "Runtimes": ", ".join(sorted(info["Runtimes"])),
+        "Folders for CDI": ", ".join(info["CDISpecDirs"]),
+    }

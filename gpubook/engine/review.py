@@ -1,9 +1,8 @@
-"""The engine's own account of itself: `docker version`, `docker info`, daemon.json, binaries."""
+"""The engine's own account of itself: `docker version`, `docker info`, daemon.json."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,13 +16,7 @@ from gpubook.engine.endpoint import (
     resolve,
     using,
 )
-from gpubook.engine.processes import (
-    dockerd_of,
-    executable,
-    locate_binaries,
-    read_processes,
-    search_path,
-)
+from gpubook.engine.processes import dockerd_of, read_processes
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -208,7 +201,7 @@ def daemon_config(path: Path | None = None) -> dict:
     a rootless engine the one in the user's ~/.config/docker. A file that is not there is no
     error (dockerd then runs on its defaults): ``exists`` is False and ``why`` says so.
     """
-    path = path or _config_path()
+    path = path or Path(config_path())
     absent = {"path": str(path), "exists": False, "text": "", "config": {}}
     try:
         text = path.read_text(encoding="utf-8")
@@ -219,28 +212,16 @@ def daemon_config(path: Path | None = None) -> dict:
     return parse_daemon_config(text, str(path))
 
 
-def _config_path() -> Path:
+def config_path() -> str:
+    """The configuration file of the dockerd that runs here, whether there is one or not."""
     daemon = dockerd_of(read_processes(), daemon_pid())
     args = daemon["args"] if daemon else []
     for i, arg in enumerate(args):
         if arg == "--config-file" and i + 1 < len(args):
-            return Path(args[i + 1])
+            return args[i + 1]
         if arg.startswith("--config-file="):
-            return Path(arg.partition("=")[2])
-    return ROOTLESS_CONFIG if resolve().rootless else SYSTEM_CONFIG
-
-
-def binaries(client: DockerClient | None = None) -> list[dict]:
-    """Where the engine's programs are on this machine: see `processes.locate_binaries`."""
-    processes, pid = read_processes(), daemon_pid()
-    daemon = dockerd_of(processes, pid)
-    search = [search_path(daemon["pid"])] if daemon else []
-    search += [os.environ.get("PATH", ""), "/usr/sbin:/sbin:/usr/libexec/docker"]
-
-    def which(name: str) -> str | None:
-        return shutil.which(name, path=os.pathsep.join(filter(None, search)))
-
-    return locate_binaries(processes, info(client), which=which, exe=executable, daemon_pid=pid)
+            return arg.partition("=")[2]
+    return str(ROOTLESS_CONFIG if resolve().rootless else SYSTEM_CONFIG)
 
 
 def _object(value: object, what: str) -> dict:

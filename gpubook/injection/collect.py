@@ -80,8 +80,7 @@ def sections(text: str) -> dict[str, str]:
 
 def bundle_spec(container: Container) -> dict | None:
     """The OCI spec that runc was given, or None where it cannot be read from here."""
-    chain = engine.process_chain(container)
-    shim = next((link["pid"] for link in chain["links"] if link["role"] == "shim"), None)
+    shim = engine.shim_of(container)
     if shim is None:
         return None
     try:

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
 
-PAGES = ("containers", "gpu-paths")
+PAGES = ("notebooks/02-behind-docker-run", "book/gpu-paths")
 WITH_DRAWINGS = sorted(
     f"{path.parent.name}/{path.stem}"
     for folder, pattern in (("book", "*.md"), ("notebooks", "*.ipynb"))
@@ -59,7 +59,7 @@ def check(state: dict, *, step: int) -> None:
 
 @pytest.mark.parametrize("document", PAGES)
 def test_the_keyboard_goes_through_all_steps_and_the_page_does_not_move(tab, site, document):
-    tab.open(f"{site}/book/{document}.html")
+    tab.open(f"{site}/{document}.html")
     steps = figure(tab.page)
     last = steps.locator("input").count()
     first_state = steps.evaluate(STATE)
@@ -85,7 +85,7 @@ def test_the_keyboard_goes_through_all_steps_and_the_page_does_not_move(tab, sit
 
 @pytest.mark.parametrize("document", PAGES)
 def test_a_step_has_a_name_and_its_text_for_those_who_do_not_see_it(tab, site, document):
-    tab.open(f"{site}/book/{document}.html")
+    tab.open(f"{site}/{document}.html")
     steps = figure(tab.page)
     assert tab.page.get_by_role("group", name=steps.locator("legend").inner_text()).count() == 1
     last = steps.locator("input").count()
@@ -117,7 +117,7 @@ def test_without_scripts_the_last_step_is_shown_and_the_others_can_be_chosen(
 
 @pytest.mark.parametrize("document", PAGES)
 def test_paper_has_the_last_state_and_all_steps_whatever_was_chosen(tab, site, document):
-    tab.open(f"{site}/book/{document}.html")
+    tab.open(f"{site}/{document}.html")
     steps = figure(tab.page)
     steps.locator(".gb-step-labels label").nth(1).click()
     check(steps.evaluate(STATE), step=2)
@@ -137,7 +137,7 @@ def test_nothing_moves_for_those_who_asked_for_less_motion(chromium, site):
     durations = {}
     for wish in ("reduce", "no-preference"):
         page = chromium.new_page(reduced_motion=wish)
-        page.goto(f"{site}/book/containers.html")
+        page.goto(f"{site}/notebooks/02-behind-docker-run.html")
         part = page.locator(".gb-steps svg .from-2").first
         durations[wish] = part.evaluate("e => getComputedStyle(e).transitionDuration")
         page.close()

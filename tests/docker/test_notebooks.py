@@ -42,7 +42,7 @@ def run(image: str, results: Path, owner: tuple[int, int], *arguments: str, **en
 
 
 def test_notebooks_run_in_the_container_and_their_results_stay_on_the_host(image, folder):
-    wanted = ["01-docker-engine", "08-matmul"]
+    wanted = ["01-first-container", "08-matmul"]
     done = run(
         image, folder.path, (folder.uid, folder.gid), "timeout", "500", "gpubook", "run", *wanted,
         REQUIRE="",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import itertools
 import json
 import math
 import re
@@ -52,55 +51,6 @@ def test_solutions_are_cheap(results, name):
     spent = sum(c["end"] - c["start"] for c in times if c["id"].startswith("solution-"))
     whole = sum(c["end"] - c["start"] for c in times)
     assert spent < whole / 2, "solving takes longer than the rest of the page"
-
-
-# 01
-
-
-@pytest.fixture
-def docker_page(results):
-    return results("01-docker-engine")
-
-
-def test_01_the_walk_upwards_meets_the_shim_and_no_daemon(docker_page):
-    path = docker_page.solution(1)["path"]
-    assert path[:2] == ["workload", "shim"]
-    assert "dockerd" not in path
-    links = {r["role"]: r for r in docker_page.evidence("process-chain").data["links"]}
-    for child, parent in itertools.pairwise(path):
-        assert links[child]["ppid"] == links[parent]["pid"]
-    assert links[path[-1]]["ppid"] not in [row["pid"] for row in links.values()], "it goes on"
-
-
-def test_01_the_time_of_runc_is_what_a_look_every_tenth_of_a_millisecond_adds_up_to(docker_page):
-    life = docker_page.evidence("runc-life").data
-    bars = [(r["first_s"], r["last_s"]) for r in life["seen"] if r["label"].startswith("runc")]
-    step = 1e-4
-    looks = range(round(life["duration_s"] / step))
-    seen = sum(any(a <= i * step <= b for a, b in bars) for i in looks) * step
-    answer = docker_page.solution(2)
-    assert answer["seconds"] == pytest.approx(seen, abs=2e-3 + 0.02 * seen)
-    assert answer["share"] == pytest.approx(answer["seconds"] / life["duration_s"])
-    assert answer["seconds"] < sum(b - a for a, b in bars), "the bars overlap"
-    assert 0 < answer["share"] < 1
-
-
-def test_01_namespaces_are_shared_where_the_numbers_agree(docker_page):
-    rows = docker_page.evidence("container-view").data["namespaces"]
-    answer = docker_page.solution(3)
-    assert answer["shared"] == [r["kind"] for r in rows if r["ours"] == r["theirs"]]
-    assert {"pid", "mnt", "net", "ipc", "uts"} <= set(answer["own"])
-    assert answer["own"] == [r["kind"] for r in rows if r["ours"] != r["theirs"]]
-
-
-def test_01_with_init_process_1_is_dockers_init_and_the_program_comes_after(docker_page):
-    assert docker_page.solution(4)["programs"] == ["docker-init", "sleep"]
-
-
-def test_01_the_kernel_kills_what_asks_for_too_much(docker_page):
-    answer = docker_page.solution(5)
-    assert answer["exit_code"] == 128 + 9
-    assert answer["oom_killed"] is True
 
 
 # 02

@@ -9,15 +9,22 @@ import sys
 
 import pytest
 
-from gpubook import machine
+from gpubook import engine, machine
 from tests import lesson
 from tests.conftest import NOTEBOOKS, ROOT
+
+DEMO = engine.DEMO_IMAGES
 
 SMALL: dict[str, dict] = {
     "08-matmul": {"N": 256, "SECONDS": 0.02},
     "09-roofline": {"N": 256, "SECONDS": 0.02},
 }
 """Parameters that keep the second run of a page short."""
+
+
+def image_of(name):
+    """The image that the page's setup cell would choose."""
+    return engine.image_here("", engine.PYTHON_IMAGES if "your-first-image" in name else DEMO)
 
 
 def cells(name):
@@ -68,7 +75,7 @@ def test_the_cells_that_teach_run_without_the_library(name, results, tmp_path):
     done = subprocess.run(
         [*script, str(ROOT / "notebooks" / f"{name}.ipynb"), str(values)],
         cwd=tmp_path,
-        env=os.environ | {"MPLBACKEND": "agg"},
+        env=os.environ | {"MPLBACKEND": "agg", "IMAGE": image_of(name), "PACKAGES": ""},
         capture_output=True,
         text=True,
     )

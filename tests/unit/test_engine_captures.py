@@ -1,4 +1,4 @@
-"""The recordings of notebook 01 are what the captures give: an edited digit is found out."""
+"""The recordings of page 01 are what the captures give: an edited digit is found out."""
 
 import importlib.util
 import json
@@ -17,7 +17,7 @@ SPEC = importlib.util.spec_from_file_location("import_captures", ROOT / "tools/i
 tool = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(tool)
 
-ROWS = [row for row in tool.CONVERTERS if row.notebook == "01-docker-engine"]
+ROWS = [row for row in tool.CONVERTERS if row.notebook == "01-first-container"]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -44,10 +44,10 @@ def test_the_check_names_a_recording_that_was_edited(tmp_path, monkeypatch, caps
     shutil.copytree(ROOT / "recordings", tmp_path / "recordings")
     monkeypatch.setattr(tool, "ROOT", tmp_path)
     assert tool.main(["--check"]) == 0
-    edited = tmp_path / "recordings/h100/01-docker-engine/docker-info.json"
-    edited.write_text(edited.read_text().replace("135148564480", "135148564481"))
+    edited = tmp_path / "recordings/h100/01-first-container/docker-info.json"
+    edited.write_text(edited.read_text().replace("125.9GiB", "125.8GiB"))
     assert tool.main(["--check"]) == 1
-    assert "01-docker-engine/docker-info.json is not what" in capsys.readouterr().out
+    assert "01-first-container/docker-info.json is not what" in capsys.readouterr().out
 
 
 def test_a_capture_that_is_cut_short_is_refused_by_name(tmp_path):

@@ -28,12 +28,15 @@ def source(cell):
     return "".join(cell["source"])
 
 
-def test_the_book_has_its_six_notebooks():
+def test_the_book_has_its_notebooks():
     assert NOTEBOOKS == [
-        "01-docker-engine",
+        "01-first-container",
+        "02-behind-docker-run",
         "02-nvidia-container-toolkit",
         "03-inside-a-gpu-container",
+        "03-what-a-container-is-made-of",
         "04-matmul",
+        "04-your-first-image",
         "05-fine-tune-bert",
         "06-predict-and-clean-up",
     ]

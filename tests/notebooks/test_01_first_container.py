@@ -1,0 +1,142 @@
+"""Page 01: the first container, and what the engine says of itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import sys
+import types
+
+import pytest
+
+from gpubook import engine, machine
+from gpubook.engine import captures
+from tests.conftest import ROOT
+from tests.notebooks.pages import names, outputs, source, value
+
+NOTEBOOK = "01-first-container"
+CAPTURES = ROOT / "recordings/h100/captures"
+HERE = machine.probe().capabilities
+NEEDS = {
+    "hello": "docker", "systems": "docker,host", "starts": "docker", "docker-version": "docker",
+    "docker-info": "docker", "settings": "docker", "daemon-json": "docker,host",
+    "exercise-3": "docker", "exercise-4": "docker",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def page(results):
+    return results(NOTEBOOK)
+
+
+def test_what_this_machine_can_measure_is_live_and_the_rest_is_replayed(page):
+    assert set(page.names) == set(NEEDS)
+    for name, needs in NEEDS.items():
+        here = all(HERE[capability].available for capability in needs.split(","))
+        assert page.evidence(name).live == here, name
+
+
+def test_a_container_printed_what_it_was_asked_to(page):
+    (step,) = page.evidence("hello").data["steps"]
+    assert (step["exit_code"], step["stdout"]) == (0, "a process in a container\n")
+    assert step["command"].startswith("docker run --rm ")
+
+
+def test_inside_and_outside_have_one_kernel(page):
+    kernels = [text.splitlines()[-1] for text in outputs(page.evidence("systems"))]
+    assert (
+        kernels[0]
+        == kernels[1]
+        == page.evidence("systems").record["provenance"]["machine"]["kernel"]
+    )
+
+
+def test_the_median_and_the_spread_of_five_starts(page):
+    seconds = [row["seconds"] for row in page.evidence("starts").data]
+    assert len(seconds) == 5
+    answer = page.solution(2)
+    assert answer["a_minute"] == pytest.approx(60 / statistics.median(seconds))
+    assert answer["spread"] == pytest.approx(
+        (max(seconds) - min(seconds)) / statistics.median(seconds)
+    )
+
+
+def test_the_terminals_info_and_the_sdks_are_of_one_engine(page):
+    (text,) = outputs(page.evidence("docker-info"))
+    settings = page.evidence("settings").data
+    assert f"Storage Driver: {settings['Storage driver']}\n" in text
+    assert f"Docker Root Dir: {settings['Images and containers in']}\n" in text
+    assert f"Cgroup Driver: {settings['cgroup driver']}\n" in text
+    assert f"Cgroup Version: {settings['cgroup version']}\n" in text
+    listed = re.search(r"Runtimes: (.*)", text)[1].split()
+    assert sorted(listed) == settings["Runtimes"].split(", ")
+
+
+def test_the_version_names_the_engine_of_info_containerd_and_runc(page):
+    (text,) = outputs(page.evidence("docker-version"))
+    server = text.partition("Server:")[2]
+    assert re.search(r"containerd:\n +Version: ", server)
+    assert re.search(r"runc:\n +Version: ", server)
+    of_one = [
+        page.evidence(name).record["provenance"] for name in ("docker-version", "docker-info")
+    ]
+    if of_one[0]["machine"]["name"] == of_one[1]["machine"]["name"]:
+        version = re.search(r"Server Version: (\S+)", outputs(page.evidence("docker-info"))[0])[1]
+        assert re.search(rf"Version: +{re.escape(version)}\n", server)
+
+
+def test_daemon_json_names_runtimes_that_info_lists(page):
+    (text,) = outputs(page.evidence("daemon-json"))
+    if "no file: the defaults hold" in text:
+        return
+    configured = json.loads(text).get("runtimes", {})
+    assert set(configured) <= set(page.evidence("settings").data["Runtimes"].split(", "))
+
+
+def test_client_and_engine_speak_the_older_of_their_versions(page):
+    (text,) = outputs(page.evidence("docker-version"))
+    answer = page.solution(1)
+    newest = re.search(r"Engine:.*?API version: +([\d.]+) \(minimum version ([\d.]+)\)", text, re.S)
+    as_numbers = [tuple(map(int, v.split("."))) for v in (newest[2], answer["spoken"], newest[1])]
+    assert as_numbers == sorted(as_numbers)
+    assert answer["oldest"] == newest[2]
+
+
+def test_exit_codes_say_who_ended_it(page):
+    assert page.solution(3) == [3, 127, 125]
+
+
+def test_a_limit_of_open_files_reaches_the_container(page):
+    default, changed = page.solution(4)
+    assert changed == "4096" != default
+
+
+# ------------------------------------------------------- the page's code, the library, the captures
+
+
+def test_the_pages_own_cell_reads_the_h100_hosts_info_as_its_recording_has_it(monkeypatch):
+    """The cell's code against the captured answer: a renamed key turns this red."""
+    info = json.loads((CAPTURES / "docker-info.json").read_text())
+    client = types.SimpleNamespace(info=lambda: info)
+    docker = types.SimpleNamespace(from_env=lambda: client)
+    monkeypatch.setitem(sys.modules, "docker", docker)
+    settings = value(NOTEBOOK, "settings")
+    assert settings == captures.settings(CAPTURES)
+    library = engine.parse_info(info)
+    assert settings["Runtimes"] == ", ".join(row["name"] for row in library["runtimes"])
+    assert settings["Folders for CDI"] == ", ".join(library["cdi"]["directories"])
+    assert settings["Storage driver"] == library["storage_driver"]
+    assert settings["cgroup version"] == library["cgroup_version"]
+
+
+def test_the_captured_daemon_json_is_shown_under_the_pages_own_command():
+    (step,) = captures.daemon_json(CAPTURES)["steps"]
+    assert step["command"] == source(NOTEBOOK, "daemon-json").strip()
+
+
+def test_two_kernels_are_told_apart():
+    one = ["NAME\n6.8.0\n", "NAME\n6.8.0\n"]
+    two = ["NAME\n6.8.0\n", "NAME\n6.1.0\n"]
+    assert names(NOTEBOOK, "same-kernel", systems=one)["same"] == "this machine's"
+    assert names(NOTEBOOK, "same-kernel", systems=two)["same"] == "its own"
