@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import itertools
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -170,7 +169,7 @@ def main(notebook: str, values_file: str) -> None:
     """
     sys.modules["gpubook"] = None  # type: ignore[assignment] # an import of it fails
     values = json.loads(Path(values_file).read_text(encoding="utf-8"))
-    names: dict[str, Any] = {"IMAGE": os.environ.get("IMAGE", "")}
+    names: dict[str, Any] = {}
     for cell in cells_of(Path(notebook)):
         replayed = cell.name in values["evidences"]
         if cell.id == "parameters" or replayed or (cell.teaches and cell.magic != "solution"):

@@ -26,7 +26,7 @@ def bench(*, progress: Callable[[str], None] = lambda line: None) -> dict:
     """Build the book three times in a copy of its sources; all figures in seconds.
 
     ``cold_s``: nothing was executed or rendered before. ``unchanged_s``: the same again.
-    ``edited_s``: after a sentence was added to the first notebook. ``overhead_s``: the cold build less
+    ``edited_s``: after a sentence was added to page 01. ``overhead_s``: the cold build less
     the time in which some notebook's cell was running (union of the cells' intervals).
     """
     root = find_root()

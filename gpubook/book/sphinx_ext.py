@@ -21,6 +21,7 @@ from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import directives
+from pygments.lexers import find_lexer_class_for_filename
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective, SphinxRole
@@ -63,16 +64,27 @@ def executed_source(source: str, executed: Path) -> str:
 def _as_read(cell: dict) -> dict:
     """A cell as the page shows it: without its magic, which is machinery.
 
-    A ``%%terminal`` cell shows its commands in the transcript, so its source is left out.
+    A ``%%terminal`` cell shows its commands in the transcript, so its source is left out. A
+    ``%%writefile`` cell is the file, under its name.
     """
-    if cell["cell_type"] != "code" or not (magic := re.match(r"%%(\w+).*\n", _text(cell))):
+    if cell["cell_type"] != "code" or not (magic := re.match(r"%%(\w+) *(.*)\n", _text(cell))):
         return cell
+    if magic[1] == "writefile":
+        return _file(cell["id"], magic[2], _text(cell)[magic.end() :])
     if magic[1] == "terminal":
         tags = [*cell["metadata"].get("tags", ()), "remove-input"]
         return cell | {"metadata": cell["metadata"] | {"tags": tags}}
     if magic[1] in PARSERS:
         return cell | {"source": _text(cell)[magic.end() :]}
     return cell
+
+
+def _file(cell_id: str, name: str, content: str) -> dict:
+    """A Markdown cell with a file that the notebook writes."""
+    lexer = find_lexer_class_for_filename(name)
+    language = lexer.aliases[0] if lexer else "text"
+    source = f"```{{code-block}} {language}\n:caption: {name}\n\n{content}\n```"
+    return {"cell_type": "markdown", "id": cell_id, "metadata": {}, "source": source}
 
 
 def _tagged(cell: dict, tag: str) -> bool:

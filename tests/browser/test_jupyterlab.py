@@ -17,8 +17,9 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.browser
 
 SHOW = f"""from pathlib import Path
-from gpubook.evidence import selfcheck
-selfcheck.show(selfcheck.load(selfcheck.path_of(Path({str(ROOT)!r}), "01-docker-engine")), "01")"""
+from gpubook.evidence import checks
+asked = checks.load(checks.path_of(Path({str(ROOT)!r}), "01-first-container"))
+checks.show_questions(asked.questions, "01")"""
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_without_scripts_the_last_step_is_shown_and_the_others_can_be_chosen(
 ):
     context = chromium.new_context(java_script_enabled=False, reduced_motion="reduce")
     page = context.new_page()
-    page.goto((built_book / "book" / f"{document}.html").as_uri())
+    page.goto((built_book / f"{document}.html").as_uri())
     steps = figure(page)
     captions = steps.locator(".gb-step-captions > li")
     last = captions.count()

@@ -53,7 +53,6 @@ def test_no_daemon_and_no_runc_is_above_the_program(page):
     daemons = {pid for pid, name in rows.items() if name in ("dockerd", "containerd")}
     assert {"dockerd", "containerd"} <= set(rows.values())
     assert not daemons & {row["pid"] for row in chain}
-    assert chain[1]["pid"] in rows, "the shim is in both lists"
     assert page.solution(1) == [row["program"] for row in chain]
 
 
@@ -95,7 +94,7 @@ def test_the_time_of_runc_is_what_a_look_every_tenth_of_a_millisecond_adds_up_to
 
 
 def test_the_specification_is_of_the_container_that_ran(page):
-    spec = page.evidence("oci-spec").data
+    spec = {row["key"]: row["value"] for row in page.evidence("oci-spec").data}
     assert spec["process.args"] == "sleep 3600"
     assert {"mount", "network", "uts", "pid", "ipc"} <= set(spec["linux.namespaces"].split(", "))
     assert spec["linux.seccomp.defaultAction"] == "SCMP_ACT_ERRNO"

@@ -70,6 +70,20 @@ def test_the_executed_notebook_takes_the_place_of_the_source(tmp_path):
     assert shown["cells"][-1]["outputs"][0]["text"] in ("3\n", ["3\n"])
 
 
+@pytest.mark.parametrize(
+    ("name", "language"), [("Dockerfile", "docker"), ("mat_mul.py", "python"), ("x.zzz", "text")]
+)
+def test_a_file_that_a_notebook_writes_is_shown_under_its_name_in_its_language(name, language):
+    cell = {
+        "cell_type": "code", "id": "file", "metadata": {}, "outputs": [{"text": "Writing it"}],
+        "source": f"%%writefile {name}\nFROM $BASE\n",
+    }  # fmt: skip
+    shown = sphinx_ext._as_read(cell)
+    assert shown["cell_type"] == "markdown"
+    assert shown["source"].startswith(f"```{{code-block}} {language}\n:caption: {name}\n\nFROM")
+    assert "Writing" not in str(shown)
+
+
 def test_a_notebook_that_was_not_executed_is_an_error_that_says_what_to_run(tmp_path):
     with pytest.raises(ExtensionError, match=r"04-x has no executed .* run `gpubook run 04-x`"):
         sphinx_ext.executed_source(_notebook(), tmp_path / "04-x.ipynb")
