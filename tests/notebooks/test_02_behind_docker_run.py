@@ -14,7 +14,7 @@ import pytest
 
 from gpubook import machine
 from tests.conftest import ROOT
-from tests.notebooks.pages import names, outputs
+from tests.notebooks.pages import names, outputs, value
 
 NOTEBOOK = "02-behind-docker-run"
 CAPTURES = ROOT / "recordings/h100/captures"
@@ -197,3 +197,14 @@ def test_a_life_is_drawn_with_runc_in_another_colour_and_a_row_for_each_process(
     assert runc.get_width() > 0, "seen once is seen, too"
     assert axes.yaxis_inverted()
     scope["pyplot"].close(fig)
+
+
+def test_overlapping_bars_of_runc_count_once():
+    rows = [
+        {"name": "runc", "first_ms": 100.0, "last_ms": 300.0},
+        {"name": "runc:[2:INIT]", "first_ms": 150.0, "last_ms": 350.0},
+        {"name": "runc", "first_ms": 200.0, "last_ms": 250.0},
+        {"name": "runc", "first_ms": 900.0, "last_ms": 950.0},
+        {"name": "sleep", "first_ms": 350.0, "last_ms": 1000.0},
+    ]
+    assert value(NOTEBOOK, "solution-2", runc_life=rows) == {"runc_ms": 300.0, "share": 0.3}
