@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import statistics
 
 import pytest
@@ -28,18 +29,9 @@ def source(cell):
     return "".join(cell["source"])
 
 
-def test_the_book_has_its_notebooks():
-    assert NOTEBOOKS == [
-        "01-first-container",
-        "02-behind-docker-run",
-        "02-nvidia-container-toolkit",
-        "03-inside-a-gpu-container",
-        "03-what-a-container-is-made-of",
-        "04-matmul",
-        "04-your-first-image",
-        "05-fine-tune-bert",
-        "06-predict-and-clean-up",
-    ]
+def test_every_notebook_is_in_the_table_of_contents_and_the_other_way_round():
+    listed = re.findall(r"file: notebooks/(\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    assert sorted(listed) == NOTEBOOKS
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
