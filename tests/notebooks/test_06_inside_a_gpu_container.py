@@ -1,0 +1,237 @@
+"""Page 06's results: what was put in, sorted by the page's table, and the path by its decision."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+
+from gpubook import injection, machine
+from gpubook.injection import captures
+from gpubook.injection.classes import known_path
+from tests.conftest import ROOT
+from tests.notebooks import cells
+from tests.unit.test_injection_captures import COUNTS, PATHS
+
+NAME = "06-inside-a-gpu-container"
+CAPTURES = ROOT / "recordings/h100/captures"
+CONTAINERS = {"plain": "plain", "--device": "device", "--runtime": "runtime", "--gpus": "gpus"}
+KINDS = ("mount", "device", "env")
+
+
+@pytest.fixture
+def page(results):
+    return results(NAME)
+
+
+def outputs(page, name):
+    return [step["stdout"] for step in page.evidence(name).data["steps"]]
+
+
+def captured(way):
+    return [step["stdout"] for step in captures.container(way)(CAPTURES)["steps"]]
+
+
+SPECS = captures.specs(CAPTURES)
+
+
+def code(texts, specs=SPECS):
+    """The page's table and functions, run on these outputs by evidence."""
+    return cells.run(NAME, "things", "rules", "classify", "decide", specs=specs, **texts)
+
+
+CODE = code({way: captured(way) for way in CONTAINERS.values()})
+
+
+def by_library(seen):
+    """Class by thing; "usual" for what Docker, the image or the request brought."""
+    items = [item for item in injection.classify(seen) if item.kind in KINDS]
+    gpu = ("injected", "unknown")
+    return {i.target: i.class_id if i.origin in gpu else "usual" for i in items}
+
+
+def by_page(texts, rules=CODE["RULES"]):
+    return {thing: CODE["classify"](thing, rules) for thing in CODE["things"](*texts)}
+
+
+@pytest.mark.parametrize("way", CONTAINERS.values())
+def test_the_pages_table_sorts_each_captured_thing_as_the_library_does(way):
+    seen = injection.from_capture(CAPTURES / captures.FOLDERS[way])
+    assert by_page(captured(way)) == by_library(seen)
+
+
+@pytest.mark.parametrize("way", CONTAINERS.values())
+def test_the_pages_table_sorts_each_thing_of_this_run_as_the_library_does(page, way):
+    assert by_page(outputs(page, way)) == by_library(injection.from_outputs(*outputs(page, way)))
+    assert "unknown" not in by_page(outputs(page, way)).values()
+
+
+@pytest.mark.parametrize("row", CODE["RULES"], ids=lambda row: f"{row[1]} {row[0][:12]}")
+def test_without_one_of_its_rules_the_table_is_wrong(row):
+    fewer = [other for other in CODE["RULES"] if other is not row]
+    assert any(by_page(captured(way), fewer) != by_page(captured(way)) for way in captures.FOLDERS)
+
+
+def test_the_order_of_the_rules_counts():
+    backwards = CODE["RULES"][::-1]
+    assert by_page(captured("device"), backwards) != by_page(captured("device"))
+
+
+def test_what_no_rule_knows_is_counted_as_unknown():
+    mountinfo, nodes, env = captured("device")
+    odd = mountinfo.splitlines()[8].split(" ")
+    odd[4] = "/opt/new/driver.bin"
+    sorted_again = by_page([f"{mountinfo}{' '.join(odd)}\n", nodes, env])
+    assert [t for t, kind in sorted_again.items() if kind == "unknown"] == ["/opt/new/driver.bin"]
+
+
+def test_a_thing_that_is_there_twice_is_one_line_of_the_count():
+    for name, things in CODE["THINGS"].items():
+        assert len(things) == len(set(things)), name
+
+
+@pytest.mark.parametrize(("name", "way"), CONTAINERS.items())
+def test_the_pages_decision_is_the_librarys_on_the_captures(name, way):
+    folder = captures.FOLDERS[way]
+    assert CODE["DECIDED"][name] == PATHS[folder]
+    assert injection.decide(injection.from_outputs(*captured(way), SPECS[name])).path == (
+        PATHS[folder]
+    )
+
+
+def test_the_pages_decision_is_the_librarys_on_this_run(page):
+    specs = page.evidence("specs").data
+    decided = code({way: outputs(page, way) for way in CONTAINERS.values()}, specs)
+    for name, way in CONTAINERS.items():
+        seen = injection.from_outputs(*outputs(page, way), specs[name])
+        decision = injection.decide(seen)
+        assert decided["DECIDED"][name] == decision.path
+        if page.evidence(way).live == page.evidence("specs").live:
+            assert decision.against == ()
+
+
+def counts_of(page, way):
+    return Counter(by_page(outputs(page, way)).values())
+
+
+@pytest.mark.parametrize("way", CONTAINERS.values())
+def test_a_recorded_container_has_the_counts_of_its_capture(page, way):
+    evidence = page.evidence(way)
+    if evidence.live or evidence.record["provenance"]["machine"]["name"] != "h100":
+        pytest.skip("not the captured container")
+    counts = counts_of(page, way)
+    del counts["usual"]
+    elsewhere = {"link", "ld-config", "ld-cache", "device-rule", "hook"}
+    expected = COUNTS[captures.FOLDERS[way]]
+    assert counts == {k: n for k, n in expected.items() if k not in elsewhere}
+
+
+def test_the_control_got_nothing(page):
+    assert set(counts_of(page, "plain")) == {"usual"}
+    spec = page.evidence("specs").data["plain"]
+    assert spec["devices"] == []
+    assert not any("nvidia" in word for hook in spec["hooks"] for word in hook)
+
+
+@pytest.mark.parametrize("way", ["device", "runtime", "gpus"])
+def test_every_request_brings_the_node_the_control_nodes_libcuda_and_nvml(page, way):
+    counts = counts_of(page, way)
+    assert counts["gpu-node"] >= 1
+    assert counts["control-node"] >= 3
+    things = CODE["things"](*outputs(page, way))
+    for library in ("libcuda.so.", "libnvidia-ml.so."):
+        assert any(library in thing for thing in things)
+
+
+def test_the_device_is_answered_by_the_engines_cdi(page):
+    specs = page.evidence("specs").data
+    assert CODE["decide"](CODE["mounts"](outputs(page, "device")[0]), specs["--device"]) == (
+        "engine-cdi"
+    )
+    assert "NVIDIA_VISIBLE_DEVICES=void" in outputs(page, "device")[2].splitlines()
+    assert specs["--device"]["asked"][0]["DeviceIDs"] == ["nvidia.com/gpu=all"]
+
+
+def test_nodes_are_mounts_on_the_legacy_path_and_listed_for_runc_on_the_others(page):
+    specs = page.evidence("specs").data
+    for name, way in CONTAINERS.items():
+        if way == "plain":
+            continue
+        mounted = [t for t in CODE["mounts"](outputs(page, way)[0]) if t.startswith("/dev/nvidia")]
+        listed = [path for path in specs[name]["devices"] if path.startswith("/dev/nvidia")]
+        assert bool(mounted) != bool(listed), name
+        rules = len(specs[name]["rules"]) - len(specs["plain"]["rules"])
+        assert rules == len(listed), "a rule for each node that the specification names"
+
+
+@pytest.mark.parametrize("way", ["gpus", "device"])
+def test_the_riddle_is_what_the_whole_texts_say(page, way):
+    mounts, nodes, program = outputs(page, f"riddle-{way}")
+    mountinfo, listed, _ = outputs(page, way)
+    said = [line for line in mountinfo.splitlines() if "nvidia" in line.lower()]
+    hooks = re.compile(r"/run/nvidia-ctk-hook.*")  # another name each time
+    assert [hooks.sub("", line) for line in mounts.splitlines()] == [
+        hooks.sub("", line.split(" ")[4]) for line in said
+    ]
+    assert set(nodes.split()) == {line.split()[-1] for line in listed.splitlines()}
+    assert ("/dev/nvidia0" in mounts) != ("/dev/nvidia0" in nodes)
+    assert program.strip().endswith("/nvidia-smi")
+
+
+def test_grep_for_nvidia_misses_libcuda_where_it_lies_in_the_usual_folder(page):
+    mounts = CODE["mounts"](captured("gpus")[0])
+    assert any("libcuda.so" in path for path in mounts)
+    riddle = captures.riddle("gpus")(CAPTURES)["steps"][0]["stdout"]
+    assert "libcuda" not in riddle
+
+
+def test_the_legacy_hook_brings_libraries_for_compute_and_utility_only():
+    def capabilities(way):
+        sorted_ = by_page(captured(way))
+        files = [t for t, k in sorted_.items() if k in ("driver-library", "driver-binary")]
+        return {known_path(path).capability for path in files}
+
+    assert capabilities("gpus") == {"compute", "utility"}
+    assert capabilities("device") == {"compute", "graphics", "utility", "video"}
+
+
+def test_hooks_make_the_links_and_refresh_the_cache_for_libcuda(page):
+    hooks = page.evidence("specs").data["--device"]["hooks"]
+    assert {"create-symlinks", "update-ldcache"} <= {hook[2] for hook in hooks}
+    links, cache = outputs(page, "names")
+    assert re.search(r"/libcuda\.so\.1 -> libcuda\.so\.\d+\.\d+", links)
+    assert re.search(r"^\s*libcuda\.so\.1 \(.*\) => /\S+/libcuda\.so\.1$", cache, re.MULTILINE)
+
+
+def test_exercise_1_cdi_turns_the_variable_to_void(page):
+    answer = page.solution(1)
+    for name, way in CONTAINERS.items():
+        env = injection.from_outputs(*outputs(page, way)).env
+        assert answer[name] == env.get("NVIDIA_VISIBLE_DEVICES", "")
+    assert answer["plain"] == ""
+    assert answer["--device"] == "void"
+
+
+def test_exercise_2_what_moved_has_one_name_and_two_folders(page):
+    def libraries(way):
+        kinds = by_library(injection.from_outputs(*outputs(page, way)))
+        return {t.rsplit("/", 1)[1]: t for t, kind in kinds.items() if kind == "driver-library"}
+
+    device, gpus = libraries("device"), libraries("gpus")
+    moved = {row["library"]: row for row in page.solution(2)}
+    assert set(moved) == {n for n in device.keys() & gpus.keys() if device[n] != gpus[n]}
+    for name, row in moved.items():
+        assert device[name] == f"{row['--device']}/{name}"
+        assert gpus[name] == f"{row['--gpus']}/{name}"
+
+
+def test_exercise_3_a_name_proves_nothing(page):
+    assert page.solution(3) == {"class": "gpu-node", "major": 1, "minor": 5}
+    assert page.evidence("exercise-3").live == machine.probe().capabilities["docker"].available
+
+
+def test_exercise_4_from_inside_cdi_and_legacy_differ_and_the_two_cdi_paths_do_not(page):
+    for name, way in CONTAINERS.items():
+        seen = injection.from_outputs(*outputs(page, way))
+        assert page.solution(4)[name] == injection.decide(seen).path
