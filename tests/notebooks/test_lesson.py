@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from gpubook import machine
+from gpubook import engine, machine
 from tests import lesson
 from tests.conftest import NOTEBOOKS, ROOT
 
@@ -62,13 +62,14 @@ def test_the_cells_that_teach_run_without_the_library(name, results, tmp_path):
     data = {item["record"]["name"]: item["record"]["data"] for item in page.result["evidences"]}
     evidences = {name: data[name] for name in given}
     values = tmp_path / "values.json"
-    parameters = SMALL.get(name, {})
+    image = engine.image_here()
+    parameters = {"IMAGE": image} | SMALL.get(name, {})
     values.write_text(json.dumps({"evidences": evidences, "parameters": parameters}))
     script = [sys.executable, str(ROOT / "tests" / "lesson.py")]
     done = subprocess.run(
         [*script, str(ROOT / "notebooks" / f"{name}.ipynb"), str(values)],
         cwd=tmp_path,
-        env=os.environ | {"MPLBACKEND": "agg"},
+        env=os.environ | {"MPLBACKEND": "agg", "IMAGE": image},
         capture_output=True,
         text=True,
     )
