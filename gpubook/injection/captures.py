@@ -132,7 +132,7 @@ def riddle(way: str) -> Converter:
         mounts = [line.split(" ")[4] for line in lines if "nvidia" in line.lower()]
         nodes = sorted(line.split()[-1] for line in _nodes(captures, way))
         program = _text(captures, f"{FOLDERS[way]}/nvidia-smi.txt").splitlines()[:1]
-        grep = "sh -c 'grep -i nvidia /proc/self/mountinfo | cut -d \" \" -f 5'"
+        grep = "\\\n  sh -c 'grep -i nvidia /proc/self/mountinfo | cut -d \" \" -f 5'"
         return {
             "steps": [
                 _run(way, grep, _lines(mounts)),
@@ -144,19 +144,20 @@ def riddle(way: str) -> Converter:
     return convert
 
 
-def container(way: str) -> Converter:
-    """A converter for all that one captured container printed: mounts, nodes, environment."""
+LOOK = "sh -c 'cat /proc/self/mountinfo; echo; find /dev -type c | xargs ls -l; echo; env'"
+
+
+def look(*ways: str) -> Converter:
+    """A converter for all that containers printed: mounts, nodes, environment."""
 
     def convert(captures: Path) -> dict[str, Any]:
-        folder = FOLDERS[way]
-        nodes = _lines(_nodes(captures, way))
-        return {
-            "steps": [
-                _run(way, "cat /proc/self/mountinfo", _text(captures, f"{folder}/mountinfo")),
-                _run(way, "sh -c 'find /dev -type c | xargs ls -l'", nodes),
-                _run(way, "env", _text(captures, f"{folder}/env.txt")),
-            ]
-        }
+        steps = []
+        for way in ways:
+            mountinfo = _text(captures, f"{FOLDERS[way]}/mountinfo")
+            env = _text(captures, f"{FOLDERS[way]}/env.txt")
+            printed = f"{mountinfo}\n{_lines(_nodes(captures, way))}\n{env}"
+            steps.append(_run(way, f"\\\n  {LOOK}", printed))
+        return {"steps": steps}
 
     return convert
 
@@ -191,17 +192,9 @@ def names(captures: Path) -> dict[str, Any]:
         if posixpath.basename(line.split(" -> ")[0].split()[-1]).startswith("libcuda.so")
     ]
     cache = _text(captures, f"{folder}/ldcache.txt").splitlines()
-    find = "sh -c 'find / -xdev -type l -name \"libcuda.so*\" | xargs ls -l'"
-    return {
-        "steps": [
-            _run("device", find, _lines(links)),
-            _run(
-                "device",
-                "sh -c 'ldconfig -p | grep libcuda.so'",
-                _lines([line for line in cache if "libcuda.so" in line]),
-            ),
-        ]
-    }
+    find = 'find / -xdev -type l -name "libcuda.so*" | xargs ls -l; ldconfig -p | grep libcuda.so'
+    entries = [line for line in cache if "libcuda.so" in line]
+    return {"steps": [_run("device", f"\\\n  sh -c '{find}'", _lines([*links, *entries]))]}
 
 
 def specification(captures: Path) -> str:
@@ -243,10 +236,8 @@ CONVERTERS: tuple[tuple[str, str, str, str, Converter], ...] = (
     (_05, "wrong-gpu-requests", _TOOLKIT, "errors", wrong(WRONG_WITH_GPU)),
     (_06, "riddle-gpus", _TOOLKIT, "legacy", riddle("gpus")),
     (_06, "riddle-device", _GPU, "engine-cdi", riddle("device")),
-    (_06, "plain", "docker", "no-gpu", container("plain")),
-    (_06, "device", _GPU, "engine-cdi", container("device")),
-    (_06, "runtime", _TOOLKIT, "jit-cdi", container("runtime")),
-    (_06, "gpus", _TOOLKIT, "legacy", container("gpus")),
+    (_06, "plain", "docker", "no-gpu", look("plain")),
+    (_06, "looks", _TOOLKIT, "*", look("device", "runtime", "gpus")),
     (_06, "specs", "docker,gpu,host,root,toolkit", "*/oci-config.json", specs),
     (_06, "names", _GPU, "engine-cdi", names),
     (_07, "specification", "gpu,toolkit", "cdi-nvidia.yaml", specification),

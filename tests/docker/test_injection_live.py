@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
+import docker
 import pytest
 
 from gpubook import engine, injection, machine
-from gpubook.injection import collect, own, stub
+from gpubook.injection import captures, collect, own, stub
 from tests.conftest import ROOT
 from tests.notebooks import cells
 
@@ -104,33 +107,27 @@ def test_the_stub_driver_arrives_through_the_engines_own_cdi(image, folder, no_d
 
 
 def test_the_code_of_page_06_decides_what_the_library_decides(image, folder, no_driver):
-    ask = {"device_requests": [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=all"]}]}
-    requests = {"plain": {}, "--device": ask}
-
-    def run(*command):
-        done = subprocess.run(["docker", "run", "--rm", *command], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def outputs(*options):
-        find = ("sh", "-c", "find /dev -type c | xargs ls -l")
-        commands = (("cat", "/proc/self/mountinfo"), find, ("env",))
-        return [run(*options, image, *command) for command in commands]
-
     if machine.probe().missing(["host", "root"]):
         pytest.skip("the OCI specification is root's, and of this machine")
+
+    def look(*options):
+        command = ["docker", "run", "--rm", *options, image, *shlex.split(captures.LOOK)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    device = {"device_requests": [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=all"]}]}
+    given = {"IMAGE": image, "REQUESTS": {"plain": {}, "--device": device}}
+    given |= {"docker": docker, "json": json, "re": re, "Path": Path}
     with stub.stub_driver(CAPTURES):
-        page = cells.run(PAGE, "specs", REQUESTS=requests, IMAGE=image, re=re)
-        texts = {"plain": outputs(), "--device": outputs("--device", "nvidia.com/gpu=all")}
-    nothing = ["", "", ""]
-    specs = dict.fromkeys(["--runtime", "--gpus"], page["specs"]["plain"]) | page["specs"]
-    page = cells.run(
-        PAGE, "things", "decide", specs=specs,
-        plain=texts["plain"], device=texts["--device"], runtime=nothing, gpus=nothing,
-    )  # fmt: skip
-    for name, path in {"plain": "none", "--device": "engine-cdi"}.items():
-        assert page["decide"](page["mounts"](texts[name][0]), specs[name]) == path
-        seen = injection.from_outputs(*texts[name], specs[name])
+        specs = cells.run(PAGE, "specs", **given)["specs"]
+        plain, gpu = look(), look("--device", "nvidia.com/gpu=all")
+    specs |= dict.fromkeys(["--runtime", "--gpus"], specs["plain"])
+    texts = {"plain": [plain], "looks": [gpu, plain, plain]}
+    page = cells.run(PAGE, "things", "decide", specs=specs, **texts)
+    assert page["DECIDED"] == {
+        "plain": "none", "--device": "engine-cdi", "--runtime": "none", "--gpus": "none",
+    }  # fmt: skip
+    for name, path in page["DECIDED"].items():
+        seen = injection.from_outputs(*page["CONTAINERS"][name], specs[name])
         assert injection.decide(seen).path == path
 
 

@@ -17,6 +17,7 @@ from tests.unit.test_injection_captures import COUNTS, PATHS
 NAME = "06-inside-a-gpu-container"
 CAPTURES = ROOT / "recordings/h100/captures"
 CONTAINERS = {"plain": "plain", "--device": "device", "--runtime": "runtime", "--gpus": "gpus"}
+WAYS = tuple(CONTAINERS.values())
 KINDS = ("mount", "device", "env")
 
 
@@ -29,42 +30,66 @@ def outputs(page, name):
     return [step["stdout"] for step in page.evidence(name).data["steps"]]
 
 
-def captured(way):
-    return [step["stdout"] for step in captures.container(way)(CAPTURES)["steps"]]
+def printed(page):
+    """What each of the four containers printed, by the way of asking."""
+    return dict(zip(WAYS, outputs(page, "plain") + outputs(page, "looks"), strict=True))
+
+
+def parts(page, way):
+    """Its mounts, nodes and environment."""
+    return printed(page)[way].split("\n\n")
+
+
+def evidence_of(page, way):
+    return page.evidence("plain" if way == "plain" else "looks")
+
+
+def captured(*ways):
+    """Of one container its three parts."""
+    (step,) = captures.look(*ways)(CAPTURES)["steps"]
+    return step["stdout"].split("\n\n")
 
 
 SPECS = captures.specs(CAPTURES)
 
 
 def code(texts, specs=SPECS):
-    """The page's table and functions, run on these outputs by evidence."""
-    return cells.run(NAME, "things", "rules", "classify", "decide", specs=specs, **texts)
+    """The page's table and functions, run on what the four containers printed."""
+    plain, *looks = texts
+    names = {"plain": [plain], "looks": looks, "specs": specs}
+    return cells.run(NAME, "things", "rules", "classify", "decide", **names)
 
 
-CODE = code({way: captured(way) for way in CONTAINERS.values()})
+CODE = code([step["stdout"] for step in captures.look(*WAYS)(CAPTURES)["steps"]])
 
 
 def by_library(seen):
-    """Class by thing; "usual" for what Docker, the image or the request brought."""
-    items = [item for item in injection.classify(seen) if item.kind in KINDS]
-    gpu = ("injected", "unknown")
-    return {i.target: i.class_id if i.origin in gpu else "usual" for i in items}
+    """Class by thing; "usual" for what Docker, the image or the request brought. Variables that
+    are not NVIDIA's are usual: which of them the image brought only `docker inspect` knows."""
+
+    def kind(item):
+        usual = item.origin not in ("injected", "unknown")
+        other = item.kind == "env" and item.class_id != "environment"
+        return "usual" if usual or other else item.class_id
+
+    return {i.target: kind(i) for i in injection.classify(seen) if i.kind in KINDS}
 
 
 def by_page(texts, rules=CODE["RULES"]):
     return {thing: CODE["classify"](thing, rules) for thing in CODE["things"](*texts)}
 
 
-@pytest.mark.parametrize("way", CONTAINERS.values())
+@pytest.mark.parametrize("way", WAYS)
 def test_the_pages_table_sorts_each_captured_thing_as_the_library_does(way):
     seen = injection.from_capture(CAPTURES / captures.FOLDERS[way])
     assert by_page(captured(way)) == by_library(seen)
 
 
-@pytest.mark.parametrize("way", CONTAINERS.values())
+@pytest.mark.parametrize("way", WAYS)
 def test_the_pages_table_sorts_each_thing_of_this_run_as_the_library_does(page, way):
-    assert by_page(outputs(page, way)) == by_library(injection.from_outputs(*outputs(page, way)))
-    assert "unknown" not in by_page(outputs(page, way)).values()
+    sorted_ = by_page(parts(page, way))
+    assert sorted_ == by_library(injection.from_outputs(*parts(page, way)))
+    assert "unknown" not in sorted_.values()
 
 
 @pytest.mark.parametrize("row", CODE["RULES"], ids=lambda row: f"{row[1]} {row[0][:12]}")
@@ -82,7 +107,7 @@ def test_what_no_rule_knows_is_counted_as_unknown():
     mountinfo, nodes, env = captured("device")
     odd = mountinfo.splitlines()[8].split(" ")
     odd[4] = "/opt/new/driver.bin"
-    sorted_again = by_page([f"{mountinfo}{' '.join(odd)}\n", nodes, env])
+    sorted_again = by_page([f"{mountinfo}\n{' '.join(odd)}", nodes, env])
     assert [t for t, kind in sorted_again.items() if kind == "unknown"] == ["/opt/new/driver.bin"]
 
 
@@ -102,22 +127,21 @@ def test_the_pages_decision_is_the_librarys_on_the_captures(name, way):
 
 def test_the_pages_decision_is_the_librarys_on_this_run(page):
     specs = page.evidence("specs").data
-    decided = code({way: outputs(page, way) for way in CONTAINERS.values()}, specs)
+    decided = code(printed(page).values(), specs)
     for name, way in CONTAINERS.items():
-        seen = injection.from_outputs(*outputs(page, way), specs[name])
-        decision = injection.decide(seen)
+        decision = injection.decide(injection.from_outputs(*parts(page, way), specs[name]))
         assert decided["DECIDED"][name] == decision.path
-        if page.evidence(way).live == page.evidence("specs").live:
+        if evidence_of(page, way).live == page.evidence("specs").live:
             assert decision.against == ()
 
 
 def counts_of(page, way):
-    return Counter(by_page(outputs(page, way)).values())
+    return Counter(by_page(parts(page, way)).values())
 
 
-@pytest.mark.parametrize("way", CONTAINERS.values())
+@pytest.mark.parametrize("way", WAYS)
 def test_a_recorded_container_has_the_counts_of_its_capture(page, way):
-    evidence = page.evidence(way)
+    evidence = evidence_of(page, way)
     if evidence.live or evidence.record["provenance"]["machine"]["name"] != "h100":
         pytest.skip("not the captured container")
     counts = counts_of(page, way)
@@ -139,17 +163,17 @@ def test_every_request_brings_the_node_the_control_nodes_libcuda_and_nvml(page, 
     counts = counts_of(page, way)
     assert counts["gpu-node"] >= 1
     assert counts["control-node"] >= 3
-    things = CODE["things"](*outputs(page, way))
+    things = CODE["things"](*parts(page, way))
     for library in ("libcuda.so.", "libnvidia-ml.so."):
         assert any(library in thing for thing in things)
 
 
 def test_the_device_is_answered_by_the_engines_cdi(page):
     specs = page.evidence("specs").data
-    assert CODE["decide"](CODE["mounts"](outputs(page, "device")[0]), specs["--device"]) == (
+    assert CODE["decide"](CODE["mounts"](parts(page, "device")[0]), specs["--device"]) == (
         "engine-cdi"
     )
-    assert "NVIDIA_VISIBLE_DEVICES=void" in outputs(page, "device")[2].splitlines()
+    assert "NVIDIA_VISIBLE_DEVICES=void" in parts(page, "device")[2].splitlines()
     assert specs["--device"]["asked"][0]["DeviceIDs"] == ["nvidia.com/gpu=all"]
 
 
@@ -158,7 +182,7 @@ def test_nodes_are_mounts_on_the_legacy_path_and_listed_for_runc_on_the_others(p
     for name, way in CONTAINERS.items():
         if way == "plain":
             continue
-        mounted = [t for t in CODE["mounts"](outputs(page, way)[0]) if t.startswith("/dev/nvidia")]
+        mounted = [t for t in CODE["mounts"](parts(page, way)[0]) if t.startswith("/dev/nvidia")]
         listed = [path for path in specs[name]["devices"] if path.startswith("/dev/nvidia")]
         assert bool(mounted) != bool(listed), name
         rules = len(specs[name]["rules"]) - len(specs["plain"]["rules"])
@@ -168,7 +192,7 @@ def test_nodes_are_mounts_on_the_legacy_path_and_listed_for_runc_on_the_others(p
 @pytest.mark.parametrize("way", ["gpus", "device"])
 def test_the_riddle_is_what_the_whole_texts_say(page, way):
     mounts, nodes, program = outputs(page, f"riddle-{way}")
-    mountinfo, listed, _ = outputs(page, way)
+    mountinfo, listed, _ = parts(page, way)
     said = [line for line in mountinfo.splitlines() if "nvidia" in line.lower()]
     hooks = re.compile(r"/run/nvidia-ctk-hook.*")  # another name each time
     assert [hooks.sub("", line) for line in mounts.splitlines()] == [
@@ -199,15 +223,15 @@ def test_the_legacy_hook_brings_libraries_for_compute_and_utility_only():
 def test_hooks_make_the_links_and_refresh_the_cache_for_libcuda(page):
     hooks = page.evidence("specs").data["--device"]["hooks"]
     assert {"create-symlinks", "update-ldcache"} <= {hook[2] for hook in hooks}
-    links, cache = outputs(page, "names")
-    assert re.search(r"/libcuda\.so\.1 -> libcuda\.so\.\d+\.\d+", links)
-    assert re.search(r"^\s*libcuda\.so\.1 \(.*\) => /\S+/libcuda\.so\.1$", cache, re.MULTILINE)
+    (text,) = outputs(page, "names")
+    assert re.search(r"/libcuda\.so\.1 -> libcuda\.so\.\d+\.\d+", text)
+    assert re.search(r"^\s*libcuda\.so\.1 \(.*\) => /\S+/libcuda\.so\.1$", text, re.MULTILINE)
 
 
 def test_exercise_1_cdi_turns_the_variable_to_void(page):
     answer = page.solution(1)
     for name, way in CONTAINERS.items():
-        env = injection.from_outputs(*outputs(page, way)).env
+        env = injection.from_outputs(*parts(page, way)).env
         assert answer[name] == env.get("NVIDIA_VISIBLE_DEVICES", "")
     assert answer["plain"] == ""
     assert answer["--device"] == "void"
@@ -215,7 +239,7 @@ def test_exercise_1_cdi_turns_the_variable_to_void(page):
 
 def test_exercise_2_what_moved_has_one_name_and_two_folders(page):
     def libraries(way):
-        kinds = by_library(injection.from_outputs(*outputs(page, way)))
+        kinds = by_library(injection.from_outputs(*parts(page, way)))
         return {t.rsplit("/", 1)[1]: t for t, kind in kinds.items() if kind == "driver-library"}
 
     device, gpus = libraries("device"), libraries("gpus")
@@ -233,5 +257,5 @@ def test_exercise_3_a_name_proves_nothing(page):
 
 def test_exercise_4_from_inside_cdi_and_legacy_differ_and_the_two_cdi_paths_do_not(page):
     for name, way in CONTAINERS.items():
-        seen = injection.from_outputs(*outputs(page, way))
+        seen = injection.from_outputs(*parts(page, way))
         assert page.solution(4)[name] == injection.decide(seen).path

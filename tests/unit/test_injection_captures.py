@@ -11,7 +11,7 @@ import pytest
 
 from gpubook import injection
 from gpubook.evidence.records import recording_path
-from gpubook.injection.captures import CONVERTERS, FOLDERS, container, specs
+from gpubook.injection.captures import CONVERTERS, FOLDERS, look, specs
 from tests.conftest import ROOT
 
 CAPTURES = ROOT / "recordings/h100/captures"
@@ -228,7 +228,8 @@ def test_the_rule_of_versions_agrees_with_what_the_captures_show():
 
 @pytest.mark.parametrize("way", FOLDERS)
 def test_what_a_page_has_of_a_container_gives_the_same_mounts_nodes_and_path(way):
-    outputs = [step["stdout"] for step in container(way)(CAPTURES)["steps"]]
+    (step,) = look(way)(CAPTURES)["steps"]
+    outputs = step["stdout"].split("\n\n")
     name = "plain" if way == "plain" else f"--{way}"
     read, whole = injection.from_outputs(*outputs, specs(CAPTURES)[name]), SEEN[FOLDERS[way]]
     assert (read.mounts, read.devices, read.env) == (whole.mounts, whole.devices, whole.env)
