@@ -125,19 +125,20 @@ def _nodes(captures: Path, way: str) -> list[str]:
 
 
 def riddle(way: str) -> Converter:
-    """A converter for page 06's first look: mounts that say "nvidia", nodes, ``nvidia-smi``."""
+    """A converter for page 06's first look: mounts that say "nvidia", nodes named so."""
+    grep = "sh -c 'grep -i nvidia /proc/self/mountinfo | cut -d \" \" -f 5'"
+    find = "sh -c 'find /dev -type c -name \"nvidia*\" | sort'"
 
     def convert(captures: Path) -> dict[str, Any]:
         lines = _text(captures, f"{FOLDERS[way]}/mountinfo").splitlines()
         mounts = [line.split(" ")[4] for line in lines if "nvidia" in line.lower()]
         nodes = sorted(line.split()[-1] for line in _nodes(captures, way))
-        program = _text(captures, f"{FOLDERS[way]}/nvidia-smi.txt").splitlines()[:1]
-        grep = "\\\n  sh -c 'grep -i nvidia /proc/self/mountinfo | cut -d \" \" -f 5'"
+        named = [path for path in nodes if posixpath.basename(path).startswith("nvidia")]
+        wrap = "\\\n  " if way == "device" else ""  # where the page's line would be too long
         return {
             "steps": [
-                _run(way, grep, _lines(mounts)),
-                _run(way, "sh -c 'find /dev -type c | sort'", _lines(nodes)),
-                _run(way, "sh -c 'command -v nvidia-smi'", _lines(program)),
+                _run(way, f"\\\n  {grep}", _lines(mounts)),
+                _run(way, wrap + find, _lines(named)),
             ]
         }
 

@@ -191,16 +191,16 @@ def test_nodes_are_mounts_on_the_legacy_path_and_listed_for_runc_on_the_others(p
 
 @pytest.mark.parametrize("way", ["gpus", "device"])
 def test_the_riddle_is_what_the_whole_texts_say(page, way):
-    mounts, nodes, program = outputs(page, f"riddle-{way}")
+    mounts, nodes = outputs(page, f"riddle-{way}")
     mountinfo, listed, _ = parts(page, way)
     said = [line for line in mountinfo.splitlines() if "nvidia" in line.lower()]
     hooks = re.compile(r"/run/nvidia-ctk-hook.*")  # another name each time
     assert [hooks.sub("", line) for line in mounts.splitlines()] == [
         hooks.sub("", line.split(" ")[4]) for line in said
     ]
-    assert set(nodes.split()) == {line.split()[-1] for line in listed.splitlines()}
+    paths = {line.split()[-1] for line in listed.splitlines()}
+    assert set(nodes.split()) == {path for path in paths if path.startswith("/dev/nvidia")}
     assert ("/dev/nvidia0" in mounts) != ("/dev/nvidia0" in nodes)
-    assert program.strip().endswith("/nvidia-smi")
 
 
 def test_grep_for_nvidia_misses_libcuda_where_it_lies_in_the_usual_folder(page):
