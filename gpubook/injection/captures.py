@@ -134,13 +134,8 @@ def riddle(way: str) -> Converter:
         mounts = [line.split(" ")[4] for line in lines if "nvidia" in line.lower()]
         nodes = sorted(line.split()[-1] for line in _nodes(captures, way))
         named = [path for path in nodes if posixpath.basename(path).startswith("nvidia")]
-        wrap = "\\\n  " if way == "device" else ""  # where the page's line would be too long
-        return {
-            "steps": [
-                _run(way, f"\\\n  {grep}", _lines(mounts)),
-                _run(way, wrap + find, _lines(named)),
-            ]
-        }
+        first = _run(way, f"\\\n  {grep}", _lines(mounts))
+        return {"steps": [first, _run(way, find, _lines(named))]}
 
     return convert
 

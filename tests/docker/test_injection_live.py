@@ -122,7 +122,7 @@ def test_the_code_of_page_06_decides_what_the_library_decides(image, folder, no_
         plain, gpu = look(), look("--device", "nvidia.com/gpu=all")
     specs |= dict.fromkeys(["--runtime", "--gpus"], specs["plain"])
     texts = {"plain": [plain], "looks": [gpu, plain, plain]}
-    page = cells.run(PAGE, "things", "decide", specs=specs, **texts)
+    page = cells.run(PAGE, "things", "containers", "decide", specs=specs, **texts)
     assert page["DECIDED"] == {
         "plain": "none", "--device": "engine-cdi", "--runtime": "none", "--gpus": "none",
     }  # fmt: skip

@@ -57,7 +57,7 @@ def code(texts, specs=SPECS):
     """The page's table and functions, run on what the four containers printed."""
     plain, *looks = texts
     names = {"plain": [plain], "looks": looks, "specs": specs}
-    return cells.run(NAME, "things", "rules", "classify", "decide", **names)
+    return cells.run(NAME, "things", "containers", "rules", "classify", "decide", **names)
 
 
 CODE = code([step["stdout"] for step in captures.look(*WAYS)(CAPTURES)["steps"]])

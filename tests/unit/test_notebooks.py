@@ -31,12 +31,13 @@ def source(cell):
 def test_the_book_has_its_notebooks():
     assert NOTEBOOKS == [
         "01-docker-engine",
-        "04-matmul",
         "05-fine-tune-bert",
         "05-nvidia-container-toolkit",
         "06-inside-a-gpu-container",
         "06-predict-and-clean-up",
         "07-a-device-of-your-own",
+        "08-matmul",
+        "09-roofline",
     ]
 
 
