@@ -95,7 +95,7 @@ def paths_shown(captures: Path) -> dict[str, Any]:
     version = _json(captures, "docker-version.json")["Server"]["Version"]
     steps = [_step("docker version --format '{{.Server.Version}}'", f"{version}\n")]
     steps.append(_step("nvidia-ctk --version", _text(captures, "ctk-version.txt")))
-    count = "sh -c 'grep -c /dev/nvidiactl /proc/self/mountinfo || true'"
+    count = "\\\n  sh -c 'grep -c /dev/nvidiactl /proc/self/mountinfo || true'"
     for way in ("gpus", "device", "runtime"):
         lines = _text(captures, f"{FOLDERS[way]}/mountinfo").splitlines()
         steps.append(_run(way, count, f"{sum('/dev/nvidiactl' in line for line in lines)}\n"))

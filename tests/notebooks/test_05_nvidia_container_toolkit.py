@@ -9,6 +9,7 @@ import re
 import pytest
 
 from gpubook import doctor, injection
+from gpubook.evidence.records import recordings_of
 from gpubook.injection.captures import FOLDERS
 from tests.conftest import ROOT
 from tests.notebooks import cells
@@ -17,6 +18,10 @@ NAME = "05-nvidia-container-toolkit"
 CAPTURES = ROOT / "recordings/h100/captures"
 WAYS = {"--gpus": "gpus", "--device": "device", "--runtime": "runtime"}
 WORKLOADS = ("workload-gpus", "workload-device", "workload-runtime")
+
+
+def machine_of(recording):
+    return recording["provenance"]["machine"]["name"]
 
 
 @pytest.fixture
@@ -78,6 +83,13 @@ def test_the_table_agrees_with_what_the_containers_showed(page, rules):
         path = rules["path"](request, engine, toolkit)
         assert path != "refused"
         assert (path == "legacy") == (count.strip() != "0"), request
+
+
+@pytest.mark.parametrize("recording", recordings_of(ROOT, NAME, "paths-shown"), ids=machine_of)
+def test_the_table_agrees_with_what_was_recorded(rules, recording):
+    engine, toolkit, *counts = [step["stdout"] for step in recording["data"]["steps"]]
+    paths = [rules["path"](request, engine, toolkit) for request in WAYS]
+    assert [path == "legacy" for path in paths] == [count.strip() != "0" for count in counts]
 
 
 def test_the_table_agrees_with_the_decision_on_each_captured_container(rules):

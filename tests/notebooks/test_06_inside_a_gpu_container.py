@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from gpubook import injection, machine
+from gpubook.evidence.records import load_recording, recording_path, recordings_of
 from gpubook.injection import captures
 from gpubook.injection.classes import known_path
 from tests.conftest import ROOT
@@ -90,6 +91,26 @@ def test_the_pages_table_sorts_each_thing_of_this_run_as_the_library_does(page, 
     sorted_ = by_page(parts(page, way))
     assert sorted_ == by_library(injection.from_outputs(*parts(page, way)))
     assert "unknown" not in sorted_.values()
+
+
+def recorded():
+    """What the three containers printed, and their specs, on each machine that recorded both."""
+    for recording in recordings_of(ROOT, NAME, "looks"):
+        machine_name = recording["provenance"]["machine"]["name"]
+        path = recording_path(ROOT, machine_name, NAME, "specs")
+        if path.is_file():
+            texts = [step["stdout"] for step in recording["data"]["steps"]]
+            yield pytest.param(texts, load_recording(path)["data"], id=machine_name)
+
+
+@pytest.mark.parametrize(("texts", "specs"), recorded())
+def test_table_and_decision_are_the_librarys_on_every_recording(texts, specs):
+    (plain,) = [step["stdout"] for step in captures.look("plain")(CAPTURES)["steps"]]
+    page = code([plain, *texts], specs)
+    for name, text in zip(list(CONTAINERS)[1:], texts, strict=True):
+        seen = injection.from_outputs(*text.split("\n\n"), specs[name])
+        assert by_page(text.split("\n\n")) == by_library(seen)
+        assert page["DECIDED"][name] == injection.decide(seen).path
 
 
 @pytest.mark.parametrize("row", CODE["RULES"], ids=lambda row: f"{row[1]} {row[0][:12]}")
