@@ -14,7 +14,7 @@ import pytest
 from gpubook import engine, injection, machine
 from gpubook.injection import captures, collect, own, stub
 from tests.conftest import ROOT
-from tests.notebooks import cells
+from tests.notebooks import pages
 
 pytestmark = pytest.mark.docker
 PAGE = "06-inside-a-gpu-container"
@@ -118,11 +118,11 @@ def test_the_code_of_page_06_decides_what_the_library_decides(image, folder, no_
     given = {"IMAGE": image, "REQUESTS": {"plain": {}, "--device": device}}
     given |= {"docker": docker, "json": json, "re": re, "Path": Path}
     with stub.stub_driver(CAPTURES):
-        specs = cells.run(PAGE, "specs", **given)["specs"]
+        specs = pages.names(PAGE, "specs", **given)["specs"]
         plain, gpu = look(), look("--device", "nvidia.com/gpu=all")
     specs |= dict.fromkeys(["--runtime", "--gpus"], specs["plain"])
     texts = {"plain": [plain], "looks": [gpu, plain, plain]}
-    page = cells.run(PAGE, "things", "containers", "decide", specs=specs, **texts)
+    page = pages.names(PAGE, "things", "containers", "decide", specs=specs, **texts)
     assert page["DECIDED"] == {
         "plain": "none", "--device": "engine-cdi", "--runtime": "none", "--gpus": "none",
     }  # fmt: skip

@@ -12,7 +12,7 @@ from gpubook import doctor, injection
 from gpubook.evidence.records import recordings_of
 from gpubook.injection.captures import FOLDERS
 from tests.conftest import ROOT
-from tests.notebooks import cells
+from tests.notebooks import pages
 
 NAME = "05-nvidia-container-toolkit"
 CAPTURES = ROOT / "recordings/h100/captures"
@@ -31,7 +31,7 @@ def page(results):
 
 @pytest.fixture(scope="module")
 def rules():
-    return cells.run(NAME, "rules")
+    return pages.names(NAME, "rules")
 
 
 def outputs(page, name):

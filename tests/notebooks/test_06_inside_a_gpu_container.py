@@ -12,7 +12,7 @@ from gpubook.evidence.records import load_recording, recording_path, recordings_
 from gpubook.injection import captures
 from gpubook.injection.classes import known_path
 from tests.conftest import ROOT
-from tests.notebooks import cells
+from tests.notebooks import pages
 from tests.unit.test_injection_captures import COUNTS, PATHS
 
 NAME = "06-inside-a-gpu-container"
@@ -58,7 +58,7 @@ def code(texts, specs=SPECS):
     """The page's table and functions, run on what the four containers printed."""
     plain, *looks = texts
     names = {"plain": [plain], "looks": looks, "specs": specs}
-    return cells.run(NAME, "things", "containers", "rules", "classify", "decide", **names)
+    return pages.names(NAME, "things", "containers", "rules", "classify", "decide", **names)
 
 
 CODE = code([step["stdout"] for step in captures.look(*WAYS)(CAPTURES)["steps"]])
@@ -103,7 +103,7 @@ def recorded():
             yield pytest.param(texts, load_recording(path)["data"], id=machine_name)
 
 
-@pytest.mark.parametrize(("texts", "specs"), recorded())
+@pytest.mark.parametrize(("texts", "specs"), list(recorded()))
 def test_table_and_decision_are_the_librarys_on_every_recording(texts, specs):
     (plain,) = [step["stdout"] for step in captures.look("plain")(CAPTURES)["steps"]]
     page = code([plain, *texts], specs)

@@ -13,7 +13,7 @@ from gpubook import engine, injection, machine
 from gpubook.injection.cdi import SpecError
 from gpubook.injection.classes import known_hook, known_path
 from tests.conftest import ROOT
-from tests.notebooks import cells
+from tests.notebooks import pages
 
 NAME = "07-a-device-of-your-own"
 CAPTURES = ROOT / "recordings/h100/captures"
@@ -44,7 +44,7 @@ def test_the_specification_is_fully_known_and_unsuspicious(edits):
 
 def test_the_page_counts_what_the_library_reads(page, edits, capsys):
     text = page.evidence("specification").data
-    names = cells.run(NAME, "count", specification=text)
+    names = pages.names(NAME, "count", specification=text)
     total = Counter()
     for part in (names["spec"], names["spec"]["devices"][-1]):
         total.update({edit: len(list_) for edit, list_ in part["containerEdits"].items()})
@@ -95,7 +95,7 @@ def test_nothing_of_the_lamp_is_left(page):
 
 
 def test_the_review_names_all_that_is_wrong_with_the_bad_one():
-    text = cells.run(NAME, "suspicious")["SUSPICIOUS"]
+    text = pages.names(NAME, "suspicious")["SUSPICIOUS"]
     found = injection.review(injection.parse_spec(text).edits("all"))
     assert [(f.where.split()[0], f.what.split()[0]) for f in found] == [
         ("hook", "is"), ("mount", "climbs"), ("mount", "shows"), ("mount", "can"),
@@ -130,7 +130,7 @@ def test_exercise_3_the_device_rule_refuses_before_any_driver_is_asked(page):
 
 def test_exercise_4_a_broken_file_looks_like_a_device_that_is_not_there(page):
     assert "unresolvable CDI devices example.com/lamp=red" in page.solution(4)
-    source = cells.source(NAME, "solution-4")
+    source = pages.source(NAME, "solution-4")
     odd = {"cdiVersion": "0.5.0", "kind": "example.com/lamp"}
     hook = {"hookName": "beforeLunch", "path": "/bin/true"}
     odd["devices"] = [{"name": "red", "containerEdits": {"hooks": [hook]}}]

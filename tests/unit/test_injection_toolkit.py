@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from gpubook import engine
-from tests.notebooks import cells
+from tests.notebooks import pages
 
 SPEC = "cdiVersion: 0.5.0\nkind: nvidia.com/gpu\n"
 
 
 def test_page_07_shows_the_specification_of_the_folder_that_counts(tmp_path):
-    source = cells.source("07-a-device-of-your-own", "specification")
+    source = pages.source("07-a-device-of-your-own", "specification")
     for folder in ("/etc/cdi", "/var/run/cdi"):  # in the order in which engines name them
         here = tmp_path / folder.strip("/")
         here.mkdir(parents=True)
