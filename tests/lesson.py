@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpubook.evidence.terminal import commands
-
 MACHINERY = re.compile(r"parameters|setup|finish|self-check|(guess|result)-.*")
 """Ids of the cells that open, close and question a page."""
 
@@ -47,6 +45,17 @@ class Cell:
         return {n: t for n, t in numbered if t.strip() and not t.lstrip().startswith("#")}
 
     @property
+    def commands(self) -> list[str]:
+        """A shell cell's commands: lines, joined until bash takes them for whole."""
+        whole, pending = [], ""
+        for line in self.body.splitlines():
+            pending = f"{pending}\n{line}" if pending else line
+            if pending.strip() and _whole(pending):
+                whole.append(pending)
+                pending = ""
+        return whole
+
+    @property
     def teaches(self) -> bool:
         """Neither machinery nor a call into the book's library."""
         return not MACHINERY.fullmatch(self.id) and not self.library_lines
@@ -57,6 +66,14 @@ class Cell:
         words = shlex.split(self.options)
         after = dict(itertools.pairwise(words))
         return [need for need in after.get("--needs", "").split(",") if need]
+
+
+def _whole(command: str) -> bool:
+    """Whether bash would run this rather than wait for another line."""
+    if command.endswith("\\"):
+        return False
+    read = subprocess.run(["bash", "-n"], input=command, capture_output=True, text=True)
+    return read.returncode == 0 and not read.stderr
 
 
 def cells_of(path: Path) -> list[Cell]:
@@ -133,7 +150,7 @@ def _run(cell: Cell, names: dict[str, Any], values: dict[str, Any]) -> None:
         data = values[cell.name]
         names[variable] = [s["stdout"] for s in data["steps"]] if _is_terminal(cell) else data
     elif _is_terminal(cell):
-        names[variable] = [_shell(command, cell.options) for command in commands(cell.body)]
+        names[variable] = [_shell(command, cell.options) for command in cell.commands]
     elif cell.magic == "writefile":
         Path(cell.name).write_text(cell.body, encoding="utf-8")
     else:

@@ -33,7 +33,10 @@ def to_python(source: str) -> str:
         return source
     name = f"solution_{match[2]}" if match[1] == "solution" else variable(match[2])
     assignment = f"{name} = ...  # %%"
-    return assignment if match[1] == "terminal" else f"{assignment}\n{body}"
+    if match[1] == "terminal":
+        return assignment
+    gap = "\n\n" if body.startswith(("def ", "class ", "@")) else ""  # as ruff wants it
+    return f"{assignment}\n{gap}{body}"
 
 
 def from_python(formatted: str, before: str) -> str:

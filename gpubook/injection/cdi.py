@@ -1,4 +1,4 @@
-"""The Container Device Interface: read a specification, check it, explain it, look it over.
+"""The Container Device Interface: read a specification, check it, look it over.
 
 A CDI specification is a file that says what a container gets when it asks for ``kind=name``.
 Format and rules: https://github.com/cncf-tags/container-device-interface/blob/main/SPEC.md and
@@ -14,8 +14,6 @@ from typing import Any
 
 from gpubook.errors import BookError
 from gpubook.injection import classes
-from gpubook.injection.classify import CdiEdits
-from gpubook.injection.observation import DeviceNode, Observation
 
 
 class SpecError(BookError):
@@ -99,16 +97,6 @@ class Spec:
                 raise SpecError(f"unresolvable CDI device {self.kind}={name}: there is {known}")
             total += self.devices[name]
         return total + self.common
-
-    def as_other(self, *names: str) -> CdiEdits:
-        """This specification for :func:`gpubook.injection.classify.classify`."""
-        edits = self.edits(*names)
-        return CdiEdits(
-            self.kind,
-            frozenset({n.path for n in edits.nodes} | {m.container for m in edits.mounts}),
-            frozenset(edits.env),
-            frozenset(h.path for h in edits.hooks),
-        )
 
 
 def _need(condition: object, message: str) -> None:
@@ -231,45 +219,6 @@ def parse(text: str) -> Spec:
 
 
 @dataclass(frozen=True)
-class Line:
-    """One edit, explained."""
-
-    edit: str  # env, device node, mount, hook
-    what: str
-    source: str
-    class_id: str
-    capability: str
-    purpose: str
-
-
-def explain(edits: Edits, *, own: bool = False) -> list[Line]:
-    """Each edit with its class and purpose. ``own``: it is the reader's specification, so what
-    the tables do not know is an edit of another vendor, not unknown."""
-    other = "cdi-edit" if own else classes.UNKNOWN
-    lines = []
-    for entry in edits.env:
-        purpose = classes.ENVIRONMENT.get(entry.partition("=")[0], "")
-        lines.append(Line("env", entry, "", "environment" if purpose else other, "", purpose))
-    for node in edits.nodes:
-        lines.append(_explain_path("device node", node.path, node.host_path or node.path, other))
-    for mount in edits.mounts:
-        lines.append(_explain_path("mount", mount.container, mount.host, other))
-    for hook in edits.hooks:
-        purpose = classes.known_hook(hook.path, hook.args)
-        what = next((a for a in hook.args if a in classes.HOOKS), " ".join(hook.args))
-        class_id = "hook" if purpose else other
-        lines.append(Line("hook", f"{hook.stage}: {what}", hook.path, class_id, "", purpose or ""))
-    return lines
-
-
-def _explain_path(edit: str, path: str, source: str, other: str) -> Line:
-    known = classes.known_path(path)
-    if known is None:
-        return Line(edit, path, source, other, "", "")
-    return Line(edit, path, source, known.class_id, known.capability, known.purpose)
-
-
-@dataclass(frozen=True)
 class Finding:
     """Something in a specification that a reader should look at, and why."""
 
@@ -338,28 +287,3 @@ def _traversal(where: str, text: str) -> list[Finding]:
     if not climbs:
         return []
     return [Finding(where, f"climbs out with '..': {text}", "may end outside the named folder")]
-
-
-def missing(edits: Edits, seen: Observation) -> list[str]:
-    """Edits of a specification that a container does not show. Empty: it got all of them."""
-    mounts = {m.target for m in seen.mounts}
-    nodes = {d.path: d for d in seen.devices}
-    lost = [f"mount {m.container}" for m in edits.mounts if m.container not in mounts]
-    lost += [f"device node {n.path}" for n in edits.nodes if not _same_node(n, nodes.get(n.path))]
-    have = {f"{name}={value}" for name, value in seen.env.items()}
-    lost += [f"env {line}" for line in edits.env if line not in have]
-    if seen.oci:
-        hooks = {(h.stage, h.path, h.args) for h in seen.oci.hooks}
-        lost += [
-            f"hook {h.path} {' '.join(h.args[1:2])}"
-            for h in edits.hooks
-            if (h.stage, h.path, h.args) not in hooks
-        ]
-    return lost
-
-
-def _same_node(wanted: Node, got: DeviceNode | None) -> bool:
-    if got is None:
-        return False
-    numbers = (wanted.major, wanted.minor)
-    return wanted.major < 0 or numbers == (got.major, got.minor)

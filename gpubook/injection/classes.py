@@ -46,7 +46,6 @@ CLASSES = {
         Class("device-rule", "device cgroup rules", "Permission to open a device node."),
         Class("hook", "OCI hooks", "Programs run while the container is being created."),
         Class("wsl", "WSL2 driver", "GPU access through the Windows host."),
-        Class("cdi-edit", "edit of another CDI vendor", "From a specification of its own."),
         Class("device-flag", "device from --device", "Passed through as the command line asked."),
         Class(UNKNOWN, "unknown", "In no table of this book: look at it."),
     )

@@ -7,17 +7,12 @@ this machine lets us (root, the engine's processes in view) the shim's bundle gi
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpubook import engine
 from gpubook.errors import BookError
-from gpubook.injection.classify import CdiEdits, capabilities, classify, counts, unknown
-from gpubook.injection.observation import Observation, from_sections, to_json
-from gpubook.injection.path import decide
+from gpubook.injection.observation import Observation, from_sections
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -47,22 +42,13 @@ say smi; command -v nvidia-smi
 say end
 """
 
-# How a container can ask for the GPU: (command, as typed; what the SDK needs for the same).
-WAYS: dict[str, tuple[str, dict[str, Any]]] = {
-    "plain": ("docker run --rm IMAGE", {}),
-    "device": (
-        "docker run --rm --device nvidia.com/gpu=all IMAGE",
-        {"device_requests": [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=all"]}]},
-    ),
-    "runtime": (
-        "docker run --rm --runtime=nvidia -e NVIDIA_VISIBLE_DEVICES=all IMAGE",
-        {"runtime": "nvidia", "environment": {"NVIDIA_VISIBLE_DEVICES": "all"}},
-    ),
-    "gpus": (
-        "docker run --rm --gpus all IMAGE",
-        {"device_requests": [{"Count": -1, "Capabilities": [["gpu"]]}]},
-    ),
+WAYS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "device": {"device_requests": [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=all"]}]},
+    "runtime": {"runtime": "nvidia", "environment": {"NVIDIA_VISIBLE_DEVICES": "all"}},
+    "gpus": {"device_requests": [{"Count": -1, "Capabilities": [["gpu"]]}]},
 }
+"""How a container can ask for the GPU: options for the Docker SDK."""
 
 
 def sections(text: str) -> dict[str, str]:
@@ -103,67 +89,15 @@ def observe(container: Container) -> Observation:
     return from_sections(sections(text), inspect=container.attrs, oci=bundle_spec(container))
 
 
-def report(
-    seen: Observation,
-    *,
-    command: str,
-    smi: str = "",
-    seconds: float | None = None,
-    others: Iterable[CdiEdits] = (),
-) -> dict[str, Any]:
-    """What a notebook keeps of a container (JSON-able): the observation, and what follows from
-    it. ``seconds``: how long reading took, without starting; None where that is not known."""
-    items = classify(seen, others=others)
-    decision = decide(seen, items)
-
-    def rows(reasons: Iterable) -> list[dict[str, str]]:
-        return [{"seen": r.seen, "where": r.where, "speaks_for": r.speaks_for} for r in reasons]
-
-    return {
-        "command": command,
-        "path": decision.path,
-        "meaning": decision.meaning,
-        "reasons": rows(decision.reasons),
-        "against": rows(decision.against),
-        "counts": counts(items),
-        "capabilities": capabilities(items),
-        "unknown": [f"{i.kind} {i.target}" for i in unknown(items)],
-        "smi": smi,
-        "seconds": seconds,
-        "observation": to_json(seen),
-    }
-
-
-def look(
-    image: str,
-    way: str,
-    *,
-    options: dict[str, Any] | None = None,
-    commands: Iterable[str] = (),
-    others: Iterable[CdiEdits] = (),
-) -> dict[str, Any]:
+def look(image: str, way: str) -> tuple[Observation, str]:
     """Start a container that asks for the GPU in one of WAYS, read it, remove it.
 
-    ``options`` replace those of the way; ``commands`` run inside afterwards, and their output is
-    added as ``steps``. Raises the engine's errors as they are: a refused GPU is refused.
+    Returns the observation and what ``nvidia-smi`` printed there, empty without that program.
+    Raises the engine's errors as they are: a refused GPU is refused.
     """
     if way not in WAYS:
         raise RequestUnknown(f"no way {way!r} of asking for the GPU: choose {', '.join(WAYS)}")
-    command, known = WAYS[way]
-    steps = []
-    with ExitStack() as stack:
-        container = stack.enter_context(
-            engine.running(image, "sleep 60", **(known if options is None else options))
-        )
-        start = time.perf_counter()
+    with engine.running(image, "sleep 60", **WAYS[way]) as container:
         seen = observe(container)
-        seconds = round(time.perf_counter() - start, 3)
-        smi = ""
-        if seen.smi_path:
-            smi = container.exec_run([seen.smi_path])[1].decode("utf-8", "replace")
-        for line in commands:
-            code, said = container.exec_run(["sh", "-c", line])
-            text = said.decode("utf-8", "replace")
-            steps.append({"command": line, "stdout": text, "exit_code": code, "seconds": None})
-    found = report(seen, command=command, smi=smi, seconds=seconds, others=others)
-    return found | ({"steps": steps} if steps else {})
+        smi = b"" if seen.smi_path is None else container.exec_run([seen.smi_path])[1]
+    return seen, smi.decode("utf-8", "replace")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -373,6 +373,22 @@ def from_sections(sections: dict[str, str], *, inspect: Any = None, oci: Any = N
     )
 
 
+def from_outputs(mountinfo: str, nodes: str, env: str, spec: dict | None = None) -> Observation:
+    """One container of page 06, from what its three commands printed. ``spec`` is the page's
+    excerpt of ``docker inspect`` and the OCI spec: runtime, asked, hooks, devices, rules."""
+    sections = {"mountinfo": mountinfo, "dev": nodes, "env": env}
+    if spec is None:
+        return from_sections(sections)
+    hooks: dict[str, list] = {}
+    for stage, *args in spec["hooks"]:
+        hooks.setdefault(stage, []).append({"path": args[0], "args": args})
+    linux = {"devices": [{"path": path} for path in spec["devices"]]}
+    linux["resources"] = {"devices": spec["rules"]}
+    host = {"Runtime": spec["runtime"], "DeviceRequests": spec["asked"]}
+    oci = {"ociVersion": "", "hooks": hooks, "linux": linux}
+    return from_sections(sections, inspect={"HostConfig": host}, oci=oci)
+
+
 CAPTURE_FILES = {
     "mountinfo": "mountinfo",
     "dev": "dev.txt",
@@ -403,53 +419,3 @@ def from_capture(folder: Path) -> Observation:
         inspect=parsed("inspect.json"),
         oci=parsed("oci-config.json"),
     )
-
-
-def to_json(observation: Observation) -> dict[str, Any]:
-    """JSON-able form; :func:`from_json` gives back an equal observation."""
-    return json.loads(json.dumps(asdict(observation)))
-
-
-def from_json(data: dict[str, Any]) -> Observation:
-    """The inverse of :func:`to_json`."""
-    try:
-        request, oci = data["request"], data["oci"]
-        return Observation(
-            mounts=tuple(
-                Mount(
-                    **m
-                    | {
-                        "options": tuple(m["options"]),
-                        "super_options": tuple(m["super_options"]),
-                    }
-                )
-                for m in data["mounts"]
-            ),
-            devices=tuple(DeviceNode(**d) for d in data["devices"]),
-            env=dict(data["env"]),
-            links=tuple(Link(**x) for x in data["links"]),
-            cache=tuple(CacheEntry(**x) for x in data["cache"]),
-            ld_conf={key: tuple(value) for key, value in data["ld_conf"].items()},
-            driver_params=dict(data["driver_params"]),
-            driver_version=data["driver_version"],
-            smi_path=data["smi_path"],
-            request=request
-            and Request(
-                runtime=request["runtime"],
-                device_requests=tuple(request["device_requests"]),
-                devices=tuple(request["devices"]),
-                env=tuple(request["env"]),
-                mounts=tuple(request["mounts"]),
-                privileged=request["privileged"],
-            ),
-            oci=oci
-            and Oci(
-                env=tuple(oci["env"]),
-                mounts=tuple(OciMount(**m) for m in oci["mounts"]),
-                devices=tuple(DeviceNode(**d) for d in oci["devices"]),
-                hooks=tuple(OciHook(**{**h, "args": tuple(h["args"])}) for h in oci["hooks"]),
-                rules=tuple(DeviceRule(**r) for r in oci["rules"]),
-            ),
-        )
-    except (KeyError, TypeError, AttributeError) as problem:
-        raise MalformedInput(f"this is not a recorded observation: {problem!r}") from None

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gpubook import engine
 from gpubook.errors import BookError
-from gpubook.injection import cdi
-from gpubook.injection.classify import classify, injected
-from gpubook.injection.collect import look
-from gpubook.injection.observation import from_json
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -63,30 +58,3 @@ def _say(helper: Container, folder: str, script: str, **environment: str) -> Non
     if code:
         text = said.decode("utf-8", "replace").strip()
         raise CdiUnavailable(f"cannot write into the engine's folder {folder}: {text}")
-
-
-def try_spec(
-    image: str, text: str, device: str, *, files: dict[str, str] | None = None, commands: tuple = ()
-) -> dict:
-    """Run a container with ``--device KIND=DEVICE`` of the specification ``text`` and report
-    (as :func:`look`, with what was ``injected`` in place of the whole observation).
-
-    ``FOLDER`` in the text becomes the engine's CDI folder, where ``files`` are put as well. The
-    specification is checked first, so that a mistake is named before the engine sees it.
-    """
-    folder = spec_folder()
-    text = text.replace("FOLDER", folder)
-    spec = cdi.parse(text)
-    name = f"{spec.kind}={device}"
-    others = [spec.as_other(device)]
-    wanted = {f"gpubook-{posixpath.basename(spec.kind)}.yaml": text} | (files or {})
-    request = {"device_requests": [{"Driver": "cdi", "DeviceIDs": [name]}]}
-    with ExitStack() as stack:
-        stack.enter_context(placed(image, folder, wanted))
-        found = look(image, "device", options=request, commands=commands, others=others)
-    items = injected(classify(from_json(found.pop("observation")), others=others))
-    return found | {
-        "command": f"docker run --rm --device {name} IMAGE",
-        "spec": text,
-        "injected": [{"kind": i.kind, "target": i.target, "purpose": i.purpose} for i in items],
-    }

@@ -125,7 +125,8 @@ def _from_request(seen: Observation, items: tuple[Item, ...]) -> list[Reason]:
             )
         elif ask["driver"] in ("", "nvidia") and ["gpu"] in ask["capabilities"]:
             # --gpus: says that a GPU was wanted, not how it came; the engine's version decides
-            cdi = any(i.kind == "hook" and i.name != "prestart" for i in items if _ours(i))
+            hooks = seen.oci.hooks if seen.oci else ()
+            cdi = any("cdi-hook" in h.path or h.args[1:2] == ("hook",) for h in hooks)
             void = seen.env.get("NVIDIA_VISIBLE_DEVICES") == "void"
             reasons.append(
                 Reason(
@@ -145,7 +146,7 @@ def _from_request(seen: Observation, items: tuple[Item, ...]) -> list[Reason]:
 
 
 def _ours(item: Item) -> bool:
-    return item.origin == "injected" and item.class_id != "cdi-edit"
+    return item.origin == "injected"
 
 
 def _has_driver(items: tuple[Item, ...]) -> bool:
@@ -166,8 +167,6 @@ def _choose(seen: Observation, items: tuple[Item, ...], reasons: list[Reason]) -
         if "jit-cdi" in votes and "engine-cdi" not in votes:
             return "jit-cdi"
         return "cdi"
-    if any(i.class_id == "cdi-edit" for i in items) and "engine-cdi" in votes:
-        return "engine-cdi"
     if "device-flags" in votes and not any(i.class_id == "driver-library" for i in items):
         return "device-flags"
     if not present:

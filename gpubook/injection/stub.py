@@ -18,10 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gpubook import machine
 from gpubook.errors import BookError
 from gpubook.injection import cdi
-from gpubook.injection.collect import look
 from gpubook.injection.own import CdiUnavailable, spec_folder
 
 NOTICE = "STUB DRIVER: recorded text, printed by a stand-in; there is no GPU here"
@@ -57,18 +55,6 @@ if words[:1] == ["create-symlinks"]:
 
 class DriverPresent(BookError):
     """A stub driver is of no use where a real specification is."""
-
-
-def wanted(require: frozenset[str]) -> bool:
-    """Whether a page should run through the stub: the engine's part must be live, as REQUIRE
-    says, there is an engine, and there is no GPU (nor is one required)."""
-    here = machine.probe().capabilities
-    return (
-        "docker" in require
-        and "gpu" not in require
-        and here["docker"].available
-        and not here["gpu"].available
-    )
 
 
 def rerooted(spec: dict[str, Any], tree: str) -> dict[str, Any]:
@@ -156,9 +142,3 @@ def stub_driver(captures: Path) -> Iterator[cdi.Spec]:
     finally:
         (folder / FILE).unlink(missing_ok=True)
         shutil.rmtree(tree, ignore_errors=True)
-
-
-def look_through_stub(image: str, captures: Path) -> dict[str, Any]:
-    """:func:`look` with ``--device nvidia.com/gpu=all``, answered by the stub."""
-    with stub_driver(captures):
-        return look(image, "device")

@@ -1,17 +1,23 @@
-"""Real injection by a real engine: the reader's own device, and a stub driver through CDI."""
+"""Real injection by a real engine: files in its folder, and a stub driver through CDI."""
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+import subprocess
 from pathlib import Path
 
+import docker
 import pytest
 
 from gpubook import engine, injection, machine
-from gpubook.book.execute import load_result
-from gpubook.injection import own, stub
-from tests.conftest import ROOT, gpubook
+from gpubook.injection import captures, collect, own, stub
+from tests.conftest import ROOT
+from tests.notebooks import pages
 
 pytestmark = pytest.mark.docker
+PAGE = "06-inside-a-gpu-container"
 CAPTURES = ROOT / "recordings/h100/captures"
 LAMP = """
 cdiVersion: 0.5.0
@@ -50,28 +56,22 @@ def no_driver():
 
 
 def test_a_plain_container_has_only_what_docker_gives(image):
-    report = injection.look(image, "plain")
-    assert report["path"] == "none"
-    assert report["counts"] == {}
-    assert report["unknown"] == []
+    seen, smi = collect.look(image, "plain")
+    items = injection.classify(seen)
+    assert injection.decide(seen, items).path == "none"
+    assert injection.injected(items) == ()
+    assert smi == ""
 
 
-def test_a_device_of_ones_own_arrives_whole(image, folder):
-    report = injection.try_spec(image, LAMP, "red", commands=("head -c 2 /dev/lamp | od -An -tx1",))
-    assert report["path"] == "engine-cdi"
-    assert {(i["kind"], i["target"]) for i in report["injected"]} == {
-        ("device", "/dev/lamp"),
-        ("env", "LAMP_COLOUR=red"),
-    }
-    assert report["unknown"] == []
-    assert report["steps"][0]["stdout"].split() == ["00", "00"]
-
-
-def test_what_the_specification_does_not_name_is_unknown(image, folder):
-    with own.placed(image, str(folder), {"gpubook-lamp.yaml": LAMP}):
-        request = {"device_requests": [{"Driver": "cdi", "DeviceIDs": ["example.com/lamp=red"]}]}
-        report = injection.look(image, "device", options=request)  # and tell nobody of the lamp
-    assert sorted(report["unknown"]) == ["device /dev/lamp", "env LAMP_COLOUR=red"]
+def test_a_device_of_ones_own_arrives_and_its_things_are_in_no_table(image, folder):
+    ask = {"Driver": "cdi", "DeviceIDs": ["example.com/lamp=red"]}
+    with (
+        own.placed(image, str(folder), {"gpubook-lamp.yaml": LAMP}),
+        engine.running(image, "sleep 60", device_requests=[ask]) as container,
+    ):
+        items = injection.classify(collect.observe(container))
+    assert {i.target for i in injection.unknown(items)} == {"/dev/lamp", "LAMP_COLOUR=red"}
+    assert injection.injected(items) == injection.unknown(items)
 
 
 def test_files_lie_in_the_engines_folder_for_as_long_as_they_are_needed(image, folder):
@@ -86,36 +86,53 @@ def test_files_are_gone_after_a_failure_too(image, folder):
     assert not (folder / "gpubook-lamp.yaml").exists()
 
 
-def test_a_device_that_no_specification_has_is_refused(image, folder):
-    with pytest.raises(engine.EngineRefused, match="unresolvable CDI devices"):
-        injection.try_spec(image, LAMP, "red", files={"gpubook-lamp.yaml": "kind: example.com/x"})
-
-
-def test_a_mistake_in_a_specification_is_named_before_the_engine_sees_it(image, folder):
-    with pytest.raises(injection.SpecError, match="no devices"):
-        injection.try_spec(image, "{cdiVersion: 0.5.0, kind: a.b/c, devices: []}", "red")
-
-
 def test_the_stub_driver_arrives_through_the_engines_own_cdi(image, folder, no_driver):
-    with injection.stub_driver(CAPTURES) as spec:
-        report = injection.look(image, "device")
-    seen = injection.from_json(report["observation"])
-    assert report["path"] == "engine-cdi"
-    assert report["against"] == []
-    assert report["unknown"] == []
+    with stub.stub_driver(CAPTURES) as spec:
+        seen, smi = collect.look(image, "device")
+    items = injection.classify(seen)
+    decision = injection.decide(seen, items)
+    assert (decision.path, decision.against) == ("engine-cdi", ())
+    assert injection.unknown(items) == ()
     expected = {
         "gpu-node": 1, "control-node": 3, "driver-library": 26, "driver-binary": 5,
         "firmware": 2, "graphics-config": 2, "link": 45, "environment": 2, "hook": 6,
     }  # fmt: skip
     if seen.oci is None:
         del expected["hook"]
-    assert report["counts"] == expected
-    assert injection.missing(spec.edits("all"), seen) == []
-    assert report["smi"].startswith(stub.NOTICE)
+    assert injection.counts(items) == expected
+    edits = spec.edits("all")
+    assert {m.container for m in edits.mounts} <= {m.target for m in seen.mounts}
+    assert {n.path for n in edits.nodes} <= {d.path for d in seen.devices}
+    assert smi.startswith(stub.NOTICE)
+
+
+def test_the_code_of_page_06_decides_what_the_library_decides(image, folder, no_driver):
+    if machine.probe().missing(["host", "root"]):
+        pytest.skip("the OCI specification is root's, and of this machine")
+
+    def look(*options):
+        command = ["docker", "run", "--rm", *options, image, *shlex.split(captures.LOOK)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    device = {"device_requests": [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=all"]}]}
+    given = {"IMAGE": image, "REQUESTS": {"plain": {}, "--device": device}}
+    given |= {"docker": docker, "json": json, "re": re, "Path": Path}
+    with stub.stub_driver(CAPTURES):
+        specs = pages.names(PAGE, "specs", **given)["specs"]
+        plain, gpu = look(), look("--device", "nvidia.com/gpu=all")
+    specs |= dict.fromkeys(["--runtime", "--gpus"], specs["plain"])
+    texts = {"plain": [plain], "looks": [gpu, plain, plain]}
+    page = pages.names(PAGE, "things", "containers", "decide", specs=specs, **texts)
+    assert page["DECIDED"] == {
+        "plain": "none", "--device": "engine-cdi", "--runtime": "none", "--gpus": "none",
+    }  # fmt: skip
+    for name, path in page["DECIDED"].items():
+        seen = injection.from_outputs(*page["CONTAINERS"][name], specs[name])
+        assert injection.decide(seen).path == path
 
 
 def test_the_stubs_tree_and_specification_are_gone_afterwards(image, folder, no_driver):
-    with injection.stub_driver(CAPTURES) as spec:
+    with stub.stub_driver(CAPTURES) as spec:
         hosts = [Path(m.host) for m in spec.edits("all").mounts]
         assert all(path.is_file() for path in hosts)
         assert (folder / stub.FILE).is_file()
@@ -128,40 +145,6 @@ def test_the_stub_stands_back_where_a_real_specification_is(image, folder, no_dr
     with (
         own.placed(image, str(folder), real),
         pytest.raises(stub.DriverPresent, match="already describes"),
-        injection.stub_driver(CAPTURES),
+        stub.stub_driver(CAPTURES),
     ):
         pass
-
-
-@pytest.fixture
-def executed_with_docker(request, tmp_path) -> Path:
-    """The build folder of a run in which Docker was required: CI's own, or one of a copy."""
-    if "docker" in machine.required():
-        return request.getfixturevalue("executed")
-    for name in ("_toc.yml", "notebooks", "recordings", "book"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    done = gpubook("run", *STUBBED, "--require", "docker", cwd=tmp_path, GPUBOOK_ROOT=str(tmp_path))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return tmp_path / "_build"
-
-
-STUBBED = {
-    path.stem: evidence
-    for evidence in ("workload-device", "container-device")
-    for path in (ROOT / "notebooks").glob("*.ipynb")
-    if evidence in path.read_text(encoding="utf-8")
-}
-"""The notebooks that measure through the stub, and what they measure."""
-
-
-def test_with_docker_required_and_no_gpu_the_pages_are_live_through_the_stub(
-    no_driver, folder, executed_with_docker
-):
-    assert sorted(STUBBED.values()) == ["container-device", "workload-device"]
-    for name, evidence in STUBBED.items():
-        result = load_result(executed_with_docker, name)
-        items = {item["record"]["name"]: item for item in result["evidences"]}
-        assert items[evidence]["mode"] == "live"
-        assert items[evidence]["record"]["provenance"]["stub"] is True
-        page = executed_with_docker / "executed" / f"{name}.ipynb"
-        assert "STUB DRIVER" in page.read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import yaml
@@ -60,6 +61,10 @@ def test_nothing_is_replayed_that_this_machine_could_measure(results, name):
 def test_a_pages_banner_says_what_its_results_say(results, executed, name):
     text = (executed / "executed" / f"{name}.ipynb").read_text(encoding="utf-8")
     for item in results(name).result["evidences"]:
+        evidence = item["record"]["name"]
+        if re.fullmatch(r"exercise-\d+", evidence):  # a solution's last line says it
+            assert f"{evidence} ({item['mode']}: " in text
+            continue
         kind = "stub" if item["record"]["provenance"]["stub"] else item["mode"]
         marker = f"gb-evidence gb-{kind}"
         label = f'gb-evidence-name\\">{item["record"]["name"]}<'

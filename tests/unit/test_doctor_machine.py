@@ -165,7 +165,7 @@ def test_the_command_finds_the_real_engine_and_no_problem_with_it():
 
 @pytest.mark.docker
 def test_the_command_tells_the_real_stub_driver_from_a_driver():
-    from gpubook.injection import stub_driver
+    from gpubook.injection.stub import stub_driver
     from gpubook.machine import probe as here
 
     if here().capabilities["gpu"].available:

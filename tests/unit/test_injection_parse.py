@@ -124,13 +124,8 @@ def test_any_text_as_a_listing_is_read_or_refused(function, text):
     refuses_or_reads(function, text)
 
 
-@given(JSON)
-def test_any_json_as_a_recorded_observation_is_read_or_refused(value):
-    refuses_or_reads(injection.from_json, value)
-
-
 def test_a_refusal_names_the_line():
-    with pytest.raises(injection.MalformedInput, match="mountinfo, line 2: cannot read"):
+    with pytest.raises(observation.MalformedInput, match="mountinfo, line 2: cannot read"):
         injection.parse_mountinfo(MOUNTINFO.split("\n")[0] + "\n57 42 no mount\n")
 
 
@@ -149,14 +144,14 @@ def test_optional_fields_before_the_dash_are_passed_over():
 
 
 def test_a_capture_without_mountinfo_is_refused(tmp_path):
-    with pytest.raises(injection.MalformedInput, match="no mountinfo"):
+    with pytest.raises(observation.MalformedInput, match="no mountinfo"):
         injection.from_capture(tmp_path)
 
 
 def test_a_capture_with_broken_json_is_named(tmp_path):
     (tmp_path / "mountinfo").write_text(MOUNTINFO)
     (tmp_path / "inspect.json").write_text("[{")
-    with pytest.raises(injection.MalformedInput, match=r"inspect\.json: not JSON"):
+    with pytest.raises(observation.MalformedInput, match=r"inspect\.json: not JSON"):
         injection.from_capture(tmp_path)
 
 

@@ -5,39 +5,26 @@ from __future__ import annotations
 import pytest
 
 from gpubook import engine
-from gpubook.injection import CdiUnavailable
-from gpubook.injection.toolkit import host_specification
+from tests.notebooks import pages
 
-SPEC = "cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices: []\n"
-
-
-@pytest.fixture
-def folders(tmp_path, monkeypatch):
-    paths = [tmp_path / "etc", tmp_path / "run"]
-    for path in paths:
-        path.mkdir()
-    info = {"cdi": {"directories": [str(path) for path in paths]}}
-    monkeypatch.setattr(engine, "info", lambda: info)
-    return paths
+SPEC = "cdiVersion: 0.5.0\nkind: nvidia.com/gpu\n"
 
 
-def test_the_folder_named_last_counts(folders):
-    for folder in folders:
-        (folder / "nvidia.yaml").write_text(SPEC, encoding="utf-8")
-    assert host_specification()["path"] == str(folders[1] / "nvidia.yaml")
-    (folders[1] / "nvidia.yaml").unlink()
-    assert host_specification()["path"] == str(folders[0] / "nvidia.yaml")
-
-
-def test_none_is_an_error_that_names_the_service_and_the_old_way(folders):
-    (folders[0] / "other.yaml").write_text("kind: example.com/x\n", encoding="utf-8")
-    with pytest.raises(CdiUnavailable, match=r"nvidia-cdi-refresh.*before 1\.18"):
-        host_specification()
+def test_page_07_shows_the_specification_of_the_folder_that_counts(tmp_path):
+    source = pages.source("07-a-device-of-your-own", "specification")
+    for folder in ("/etc/cdi", "/var/run/cdi"):  # in the order in which engines name them
+        here = tmp_path / folder.strip("/")
+        here.mkdir(parents=True)
+        (here / "nvidia.yaml").write_text(f"{SPEC}# {folder}\n", encoding="utf-8")
+        source = source.replace(f'"{folder}"', repr(str(here)))
+    names: dict = {}
+    exec(source.replace("next(", "chosen = next("), names)  # noqa: S102
+    assert names["chosen"].endswith("# /var/run/cdi\n")
 
 
 @pytest.mark.docker
 def test_a_real_engine_takes_the_device_of_the_folder_named_last(tmp_path):
-    """The rule that the tests above rest on, shown by an engine."""
+    """The rule that the test above rests on, shown by an engine."""
     import subprocess
     from pathlib import Path
 

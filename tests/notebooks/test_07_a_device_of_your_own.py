@@ -1,0 +1,139 @@
+"""Page 07's results: the GPU's specification, the reader's own device, what a refusal says."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+import pytest
+import yaml
+
+from gpubook import engine, injection, machine
+from gpubook.injection.cdi import SpecError
+from gpubook.injection.classes import known_hook, known_path
+from tests.conftest import ROOT
+from tests.notebooks import pages
+
+NAME = "07-a-device-of-your-own"
+CAPTURES = ROOT / "recordings/h100/captures"
+
+
+@pytest.fixture
+def page(results):
+    return results(NAME)
+
+
+def outputs(page, name):
+    return [step["stdout"] for step in page.evidence(name).data["steps"]]
+
+
+@pytest.fixture
+def edits(page):
+    spec = injection.parse_spec(page.evidence("specification").data)
+    assert spec.kind == "nvidia.com/gpu"
+    return spec.edits("all")
+
+
+def test_the_specification_is_fully_known_and_unsuspicious(edits):
+    assert all(known_path(node.path) for node in edits.nodes)
+    assert all(known_path(mount.container) for mount in edits.mounts)
+    assert all(known_hook(hook.path, hook.args) for hook in edits.hooks)
+    assert injection.review(edits) == []
+
+
+def test_the_page_counts_what_the_library_reads(page, edits, capsys):
+    text = page.evidence("specification").data
+    names = pages.names(NAME, "count", specification=text)
+    total = Counter()
+    for part in (names["spec"], names["spec"]["devices"][-1]):
+        total.update({edit: len(list_) for edit, list_ in part["containerEdits"].items()})
+    assert total == {
+        "env": len(edits.env),
+        "deviceNodes": len(edits.nodes),
+        "mounts": len(edits.mounts),
+        "hooks": len(edits.hooks),
+    }
+    assert f"'mounts': {len(edits.mounts)}" in capsys.readouterr().out
+
+
+def test_the_captured_container_got_all_that_its_specification_says():
+    edits = injection.parse_spec((CAPTURES / "cdi-nvidia.yaml").read_text()).edits("all")
+    seen = injection.from_capture(CAPTURES / "engine-cdi")
+    assert {m.container for m in edits.mounts} <= {m.target for m in seen.mounts}
+    assert {n.path for n in edits.nodes} <= {d.path for d in seen.devices}
+    assert set(edits.env) <= {f"{name}={value}" for name, value in seen.env.items()}
+    assert [h.args for h in edits.hooks] == [h.args for h in seen.oci.hooks]
+
+
+def test_the_readers_own_device_arrived_whole(page):
+    manual, colour, node, zeros = outputs(page, "lamp")
+    assert manual == "Plug in. Switch on.\n"
+    assert colour == "red\n"
+    assert re.match(r"c\S+ .* 1, +5 .* /dev/lamp$", node.strip())
+    assert zeros.split() == ["00"] * 4
+
+
+def test_the_lamp_follows_the_format(page):
+    command = page.evidence("lamp-files").data["steps"][-1]["command"]
+    text = command.partition("\n")[2].removesuffix("\nEND")
+    edits = injection.parse_spec(text).edits("red")
+    assert edits.env == ("LAMP_COLOUR=red",)
+    assert [(n.path, n.major, n.minor, n.permissions) for n in edits.nodes] == [
+        ("/dev/lamp", 1, 5, "r")
+    ]
+    assert injection.review(edits) == []
+
+
+def test_nothing_of_the_lamp_is_left(page):
+    (step,) = page.evidence("lamp-gone").data["steps"]
+    assert step["exit_code"] == 125
+    assert "unresolvable CDI devices example.com/lamp=red" in step["stdout"]
+    if page.evidence("lamp").live:
+        for folder in engine.info()["cdi"]["directories"]:
+            assert not list(Path(folder).glob("gpubook-lamp*"))
+
+
+def test_the_review_names_all_that_is_wrong_with_the_bad_one():
+    text = pages.names(NAME, "suspicious")["SUSPICIOUS"]
+    found = injection.review(injection.parse_spec(text).edits("all"))
+    assert [(f.where.split()[0], f.what.split()[0]) for f in found] == [
+        ("hook", "is"), ("mount", "climbs"), ("mount", "shows"), ("mount", "can"),
+    ]  # fmt: skip
+
+
+def test_what_needs_the_engines_folder_is_live_where_it_can_be(page):
+    here = machine.probe()
+    able = not here.missing(["docker", "host", "root"])
+    for name in ("lamp-files", "lamp", "lamp-removed", "lamp-gone", "exercise-3", "exercise-4"):
+        assert page.evidence(name).live == able, name
+
+
+def test_exercise_1_nodes_belong_to_devices_and_the_driver_to_all(page):
+    answer = page.solution(1)
+    assert answer["of a device"] == "deviceNodes"
+    assert {"mounts", "hooks"} <= set(answer["common"].split(", "))
+
+
+def test_exercise_2_the_folders_hold_all_mounts_and_none_is_writable(page, edits):
+    answer = dict(page.solution(2))
+    assert answer.pop("writable") == 0
+    assert answer == Counter(str(PurePosixPath(m.host).parent) for m in edits.mounts)
+
+
+def test_exercise_3_the_device_rule_refuses_before_any_driver_is_asked(page):
+    assert page.solution(3) == {
+        "r": "Operation not permitted",
+        "rw": "No such device or address",
+    }
+
+
+def test_exercise_4_a_broken_file_looks_like_a_device_that_is_not_there(page):
+    assert "unresolvable CDI devices example.com/lamp=red" in page.solution(4)
+    source = pages.source(NAME, "solution-4")
+    odd = {"cdiVersion": "0.5.0", "kind": "example.com/lamp"}
+    hook = {"hookName": "beforeLunch", "path": "/bin/true"}
+    odd["devices"] = [{"name": "red", "containerEdits": {"hooks": [hook]}}]
+    assert "beforeLunch" in source
+    with pytest.raises(SpecError, match="createContainer.*poststop"):
+        injection.parse_spec(yaml.safe_dump(odd))
