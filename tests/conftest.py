@@ -103,7 +103,7 @@ def pytest_collection_modifyitems(items):
     here = machine.probe()
     must = machine.required()
     for item in items:
-        for name in ("docker", "gpu"):
+        for name in ("docker", "gpu", "slurm"):
             capability = here.capabilities[name]
             if item.get_closest_marker(name) and not capability.available and name not in must:
                 item.add_marker(pytest.mark.skip(reason=f"{name}: {capability.why}"))
