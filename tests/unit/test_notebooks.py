@@ -28,7 +28,7 @@ def source(cell):
     return "".join(cell["source"])
 
 
-def test_the_book_has_its_six_notebooks():
+def test_the_book_has_its_notebooks():
     assert NOTEBOOKS == [
         "01-docker-engine",
         "02-nvidia-container-toolkit",
@@ -36,6 +36,7 @@ def test_the_book_has_its_six_notebooks():
         "04-matmul",
         "05-fine-tune-bert",
         "06-predict-and-clean-up",
+        "14-beyond-one-machine",
     ]
 
 
