@@ -19,10 +19,10 @@ from pathlib import Path
 
 from gpubook.errors import MissingCapability, UsageError
 
-CAPABILITIES = ("docker", "host", "root", "gpu", "toolkit")
+CAPABILITIES = ("docker", "host", "root", "gpu", "toolkit", "slurm")
 """What a measurement can need: a Docker Engine and its client; that engine's processes in this
 machine's process table; the rights of root; an NVIDIA GPU that this Python can compute on; the
-NVIDIA Container Toolkit's command ``nvidia-ctk``."""
+NVIDIA Container Toolkit's command ``nvidia-ctk``; a Slurm controller that answers ``sinfo``."""
 
 _PROBE_SECONDS = 5
 
@@ -110,6 +110,7 @@ def probe() -> Machine:
     gpus, cuda, gpu = _gpus()
     docker_version, docker = _docker()
     toolkit_version, toolkit = _toolkit()
+    slurm_version, slurm = _slurm()
     software = {
         "python": platform.python_version(),
         "torch": _version("torch"),
@@ -118,6 +119,7 @@ def probe() -> Machine:
         "gpubook": _version("gpubook"),
         "docker": docker_version,
         "toolkit": toolkit_version,
+        "slurm": slurm_version,
         "driver": gpus[0].driver if gpus else None,
         "cuda": cuda,
     }
@@ -136,6 +138,7 @@ def probe() -> Machine:
             "root": _root(),
             "gpu": gpu,
             "toolkit": toolkit,
+            "slurm": slurm,
         },
     )
 
@@ -296,3 +299,25 @@ def _toolkit() -> tuple[str | None, Capability]:
     match = re.search(r"version\s+v?(\d\S*)", text)
     version = match[1] if match else None
     return version, Capability(True, f"NVIDIA Container Toolkit {version or 'of unknown version'}")
+
+
+def _slurm() -> tuple[str | None, Capability]:
+    """Slurm's version, and whether its controller answers."""
+    command = shutil.which("sinfo")
+    if command is None:
+        return None, Capability(False, "no sinfo command (Slurm)")
+    try:
+        version, nodes = (
+            subprocess.run(
+                [command, *options], capture_output=True, text=True, timeout=_PROBE_SECONDS
+            )
+            for options in (["--version"], ["--noheader", "--format=%D"])
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return None, Capability(False, f"sinfo does not answer: {error}")
+    number = version.stdout.strip().rpartition(" ")[2] or None
+    if nodes.returncode:
+        reason = (nodes.stderr.strip().splitlines() or ["no answer"])[-1]
+        return number, Capability(False, f"no Slurm controller answers ({reason})")
+    count = sum(map(int, nodes.stdout.split()))
+    return number, Capability(True, f"Slurm {number}, {count} nodes")

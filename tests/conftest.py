@@ -136,7 +136,7 @@ def pytest_collection_modifyitems(items):
     must = machine.required()
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_lane(item)))
-        for name in ("docker", "gpu"):
+        for name in ("docker", "gpu", "slurm"):
             capability = here.capabilities[name]
             if item.get_closest_marker(name) and not capability.available and name not in must:
                 item.add_marker(pytest.mark.skip(reason=f"{name}: {capability.why}"))

@@ -196,6 +196,7 @@ def machine_rows(results: list[dict]) -> list[dict[str, str]]:
         "numpy": "NumPy",
         "docker": "Docker Engine",
         "toolkit": "NVIDIA Container Toolkit",
+        "slurm": "Slurm",
         "driver": "NVIDIA driver",
         "cuda": "CUDA (driver)",
         "gpubook": "This book's library",

@@ -55,7 +55,8 @@ def machine_line(provenance: Mapping) -> str:
     if not words and described["cpu"]:
         cores = described["cores"]
         words.append(described["cpu"] + (f", {cores} cores" if cores else ""))
-    names = {"driver": "driver", "docker": "Docker", "toolkit": "toolkit", "torch": "torch"}
+    names = {"driver": "driver", "docker": "Docker", "toolkit": "toolkit", "slurm": "Slurm"}
+    names |= {"torch": "torch"}
     words += [f"{label} {software[key]}" for key, label in names.items() if software.get(key)]
     return " · ".join(words)
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from gpubook.errors import UsageError, exit_code
 
 DEFAULT_FOLDER = "bert_spam_classifier"
+_ECHO_SECONDS = 2.0  # what comes within these after a signal may be the same request
 
 
 class _Parser(argparse.ArgumentParser):
@@ -141,16 +143,19 @@ def _silent(_line: str) -> None:
     pass
 
 
-def _stop_on_signal() -> list[int]:
-    """Ctrl-C and `docker stop` end the training after a checkpoint, not in the middle of a step.
+def _stop_on_signal() -> list[float]:
+    """Ctrl-C, `docker stop` and schedulers end the training after a checkpoint, not in a step.
 
-    The second signal ends it at once.
+    The list fills with the times of the signals. One request can arrive twice: Slurm and a terminal
+    signal every process, and torchrun then passes on its own. So only a Ctrl-C that comes
+    clearly later than the first signal ends the training at once.
     """
-    asked: list[int] = []
+    asked: list[float] = []
 
     def handle(number: int, _frame) -> None:
-        asked.append(number)
-        signal.signal(number, signal.default_int_handler)
+        asked.append(time.monotonic())
+        if number == signal.SIGINT and asked[-1] - asked[0] > _ECHO_SECONDS:
+            raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, handle)
     signal.signal(signal.SIGTERM, handle)

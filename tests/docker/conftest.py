@@ -26,8 +26,8 @@ NAME = "gpubook-test"
 
 # What the build reads.
 KEPT = {
-    "_config.yml", "_toc.yml", "LICENSE", "README.md", "book", "docker", "gpubook", "notebooks",
-    "pyproject.toml", "recordings", "requirements", "tools", ".dockerignore",
+    "_config.yml", "_toc.yml", "LICENSE", "README.md", "book", "docker", "examples", "gpubook",
+    "notebooks", "pyproject.toml", "recordings", "requirements", "tools", ".dockerignore",
 }  # fmt: skip
 
 

@@ -172,6 +172,46 @@ def test_06_each_line_gets_an_answer_the_empty_ones_none(predict_page):
     assert answer["labels"][::2] == unseen
 
 
+# 14
+
+
+@pytest.fixture
+def cluster_page(results):
+    return results("14-beyond-one-machine")
+
+
+def test_14_a_job_that_was_asked_to_stop_computes_no_step_twice(cluster_page):
+    answer = cluster_page.solution(1)
+    log = cluster_page.evidence("log").data["steps"][1]["stdout"]
+    assert f"Resumed after step {answer['resumed']} of" in log
+    assert log.count(f"Stopped after step {answer['stopped']} of") == 2, "each process says so"
+    assert answer["twice"] == answer["stopped"] - answer["resumed"] == 0
+
+
+def test_14_more_is_charged_than_computed(cluster_page):
+    answer = cluster_page.solution(2)
+    rows = cluster_page.evidence("accounting").data["steps"][1]["stdout"].splitlines()[2:]
+    jobs = [row.split() for row in rows if "." not in row.split()[0]]
+    charged = sum(int(row[4]) * int(row[5]) for row in jobs)  # processors times seconds
+    assert answer["charged_seconds"] == charged
+    assert answer["share"] == pytest.approx(answer["computed_seconds"] / charged)
+    assert 0 < answer["share"] <= 1
+    minutes = [row[7].split(":") for row in jobs]
+    assert answer["computed_seconds"] == pytest.approx(
+        sum(float(m) * 60 + float(s) for m, s in minutes)
+    )
+
+
+def test_14_what_can_never_run_is_refused_at_once(cluster_page):
+    answer = cluster_page.solution(3)
+    assert answer["exit_code"] != 0
+    assert "allocation failure" in answer["says"]
+
+
+def test_14_each_job_of_an_array_has_its_number(cluster_page):
+    assert cluster_page.solution(4) == [0, 1, 2, 3]
+
+
 def test_solutions_of_docker_measurements_are_live_where_an_engine_is(docker_page):
     here = machine.probe().capabilities["docker"].available
     for name in ("exercise-init", "exercise-memory"):

@@ -18,6 +18,7 @@ from gpubook.spam import cli
 from tests.conftest import ROOT
 
 KUBERNETES = ROOT / "examples/kubernetes/spam-classify.yaml"
+TRAINJOB = ROOT / "examples/kubernetes/spam-classify-trainjob.yaml"
 SLURM = ROOT / "examples/slurm/spam-classify.sbatch"
 SCHEMAS = ("1.31", "1.37")
 
@@ -133,6 +134,61 @@ def test_a_pod_that_makes_room_has_time_for_a_checkpoint_and_is_replaced():
     assert rule["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
 
 
+# Kubeflow
+
+
+def trainjob() -> dict:
+    return yaml.safe_load(TRAINJOB.read_text(encoding="utf-8"))
+
+
+def understood(document: dict) -> dict:
+    """What Kubeflow's own models keep of a TrainJob; they ignore a field that they do not know."""
+    from kubeflow_trainer_api.models.trainer_v1alpha1_train_job import TrainerV1alpha1TrainJob
+
+    return TrainerV1alpha1TrainJob.from_dict(copy.deepcopy(document)).to_dict()
+
+
+def test_kubeflow_understands_every_field_of_the_trainjob():
+    assert understood(trainjob()) == trainjob()
+
+
+@pytest.mark.parametrize("path", [("spec", "trainer", "numNode"), ("spec", "runtimePatch")])
+def test_a_field_that_kubeflow_does_not_know_would_be_noticed(path):
+    broken = trainjob()
+    inner = broken
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = 2
+    assert understood(broken) != broken
+
+
+def test_kubeflow_refuses_a_trainjob_without_a_runtime_or_with_nodes_in_words():
+    for path, value in ((("spec", "runtimeRef"), None), (("spec", "trainer", "numNodes"), "two")):
+        broken = trainjob()
+        inner = broken
+        for step in path[:-1]:
+            inner = inner[step]
+        inner[path[-1]] = value
+        with pytest.raises(ValueError, match=path[-1]):
+            understood(broken)
+
+
+def test_trainjob_and_job_train_the_same():
+    trainer = trainjob()["spec"]["trainer"]
+    _, ours = parsed([*trainer["command"], *trainer["args"]])
+    launch, theirs = parsed(job_command())
+    assert ours == theirs
+    assert trainer["numNodes"] == int(launch.nnodes)
+    assert trainer["image"] == container()["image"]
+    patched = trainjob()["spec"]["runtimePatches"][0]["trainingRuntimeSpec"]
+    (replicated,) = patched["template"]["spec"]["replicatedJobs"]
+    spec = replicated["template"]["spec"]["template"]["spec"]
+    assert spec["volumes"] == pod()["volumes"]
+    assert spec["securityContext"] == pod()["securityContext"]
+    assert spec["containers"][0]["volumeMounts"] == container()["volumeMounts"]
+    assert int(trainer["resourcesPerNode"]["limits"]["nvidia.com/gpu"]) == trainer["numProcPerNode"]
+
+
 # Slurm
 
 
@@ -142,25 +198,27 @@ def directives() -> dict[str, str]:
     return dict((*option.split("=", 1), "")[:2] for option in options)
 
 
-@pytest.fixture
-def slurm_command(tmp_path) -> list[str]:
+def commands(folder: Path, *options: str, **environment: str) -> list[str]:
     """What the script gives to srun, run by bash, with stand-ins for Slurm's two commands."""
-    said = tmp_path / "said"
+    said = folder / "said"
     for name, script in (
-        ("scontrol", "printf '%s\\n' node-7 node-9"),
+        ("scontrol", "case $* in *hostnames*) printf 'node-7\\nnode-9\\n';;\n"
+         "*'show node node-7') echo NodeName=node-7 NodeAddr=10.0.0.7 Port=6818;; esac"),
         ("srun", f"printf '%s\\0' \"$@\" > '{said}'"),
-    ):
-        stand_in = tmp_path / name
+    ):  # fmt: skip
+        stand_in = folder / name
         stand_in.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         stand_in.chmod(0o755)
-    environment = {
-        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+    environment |= {
+        "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
         "SLURM_JOB_NODELIST": "node-[7,9]",
         "SLURM_NNODES": directives()["nodes"],
-        "SLURM_JOB_ID": "42",
+        "SLURM_JOB_ID": "123456",
         "SLURM_SUBMIT_DIR": "/home/me/my folder",
     }
-    done = subprocess.run(["bash", SLURM], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", SLURM, *options], env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return said.read_text(encoding="utf-8").split("\0")[:-1]
 
@@ -171,16 +229,28 @@ def test_shellcheck_finds_nothing_in_the_script():
     assert done.returncode == 0, done.stdout
 
 
-def test_the_scripts_command_is_one_that_the_commands_take(slurm_command):
-    launch, train = parsed(slurm_command[slurm_command.index("torchrun") :])
+def test_the_scripts_command_is_one_that_the_commands_take(tmp_path):
+    command = commands(tmp_path)
+    launch, train = parsed(command[command.index("torchrun") :])
     assert (launch.nnodes, launch.nproc_per_node) == ("2", "gpu")
-    assert (launch.rdzv_backend, launch.rdzv_endpoint) == ("c10d", "node-7:29500")
+    assert (launch.rdzv_backend, launch.rdzv_endpoint) == ("c10d", "10.0.0.7:23456")
     assert train.resume
-    around = slurm_command[: slurm_command.index("torchrun")]
+    around = command[: command.index("torchrun")]
     assert "apptainer" in around
     assert "--nv" in around
     assert around[around.index("--bind") + 1] == "/home/me/my folder:/mnt"
-    assert PurePosixPath(str(train.output)).is_relative_to("/mnt")
+    assert around[around.index("--pwd") + 1] == "/mnt", "or the result stays in the container"
+    assert not train.output.is_absolute()
+
+
+def test_another_container_none_and_more_options_are_given_from_outside(tmp_path):
+    command = commands(tmp_path, CONTAINER="docker run --rm image")
+    assert command[1:5] == ["docker", "run", "--rm", "image"]
+    command = commands(tmp_path, "--epochs", "5", CONTAINER="", PROCESSES="1")
+    assert command[1] == "torchrun"
+    launch, train = parsed(command[1:])
+    assert launch.nproc_per_node == "1"
+    assert train.epochs == 5
 
 
 def test_slurm_starts_one_torchrun_a_node_signals_in_time_and_queues_again():
@@ -204,4 +274,4 @@ def test_an_option_that_does_not_exist_turns_these_tests_red():
 def test_the_book_shows_the_files_themselves():
     page = (ROOT / "book/training.md").read_text(encoding="utf-8")
     shown = re.findall(r"{literalinclude} \.\./(\S+)", page)
-    assert shown == [path.relative_to(ROOT).as_posix() for path in (KUBERNETES, SLURM)]
+    assert shown == [path.relative_to(ROOT).as_posix() for path in (KUBERNETES, TRAINJOB, SLURM)]

@@ -57,7 +57,7 @@ def test_nothing_needed_is_nothing():
 
 
 def test_an_unknown_need_names_the_known_ones():
-    with pytest.raises(UsageError, match="choose from docker, gpu, toolkit"):
+    with pytest.raises(UsageError, match="choose from docker, host, root, gpu, toolkit, slurm"):
         machine.parse_needs("docker,tpu")
 
 
@@ -76,3 +76,31 @@ def test_all_that_is_missing_is_named_at_once():
         machine.check(machine.CAPABILITIES)
     for name in lacking:
         assert f"{name}: {here.capabilities[name].why}" in str(caught.value)
+
+
+@pytest.fixture
+def sinfo(tmp_path, monkeypatch):
+    """A stand-in for Slurm's command: a shell script."""
+
+    def write(script):
+        path = tmp_path / "sinfo"
+        path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+
+    return write
+
+
+def test_a_slurm_that_answers_tells_its_version_and_nodes(sinfo):
+    sinfo('[ "$1" = --version ] && echo "slurm-wlm 22.05.8" || { echo 2; echo 3; }')
+    version, capability = machine._slurm()
+    assert version == "22.05.8"
+    assert capability == machine.Capability(True, "Slurm 22.05.8, 5 nodes")
+
+
+def test_a_slurm_without_a_controller_is_a_reason(sinfo):
+    sinfo('[ "$1" = --version ] && echo "slurm 26.05.1" || { echo connect failure >&2; exit 1; }')
+    version, capability = machine._slurm()
+    assert version == "26.05.1"
+    assert not capability.available
+    assert "connect failure" in capability.why

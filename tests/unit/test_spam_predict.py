@@ -190,6 +190,36 @@ def test_help_of_both_commands_is_quick_and_loads_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """The training's handlers, in this process, with a clock that the test sets."""
+    clock = [100.0]
+    monkeypatch.setattr(cli.time, "monotonic", lambda: clock[0])
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield cli._stop_on_signal(), clock
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_request_that_arrives_twice_does_not_end_the_training_in_a_step(asked, number):
+    signals, clock = asked
+    signal.raise_signal(number)  # slurmstepd, or the terminal
+    clock[0] += 0.5
+    signal.raise_signal(signal.SIGTERM)  # torchrun
+    signal.raise_signal(number)
+    assert len(signals) == 3
+
+
+def test_a_second_ctrl_c_ends_the_training_at_once(asked):
+    _, clock = asked
+    signal.raise_signal(signal.SIGINT)
+    clock[0] += 5
+    signal.raise_signal(signal.SIGTERM)  # who sends this kills soon, and waits until then
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_docker_stop_leave_a_checkpoint_to_resume(tiny, tmp_path, number):
     if not assets.is_valid(assets.DATASET):
