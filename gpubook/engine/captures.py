@@ -6,9 +6,9 @@ in it) and returns the data of one evidence of notebook 01.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from gpubook import files
 from gpubook.engine.container import parse_oci_spec
 from gpubook.engine.endpoint import UnexpectedAnswer
 from gpubook.engine.processes import chain_of, locate_binaries, parse_process_tree
@@ -20,16 +20,16 @@ PLAIN = "no-gpu"
 
 def _read(captures: Path, name: str) -> str:
     try:
-        return (captures / name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return files.read_text(captures / name)
+    except (OSError, files.Malformed) as error:
         raise UnexpectedAnswer(f"cannot read the capture {name}: {error}") from error
 
 
 def _read_json(captures: Path, name: str) -> object:
     try:
-        return json.loads(_read(captures, name))
-    except ValueError as error:
-        raise UnexpectedAnswer(f"the capture {name} is not JSON: {error}") from error
+        return files.json_of(_read(captures, name), f"the capture {name}")
+    except files.Malformed as error:
+        raise UnexpectedAnswer(str(error)) from error
 
 
 def docker_version(captures: Path) -> dict:

@@ -7,11 +7,11 @@ them it is the one that asks for what was answered, and how long it took is not 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gpubook import files
 from gpubook.injection.collect import WAYS, report
 from gpubook.injection.observation import MalformedInput, from_capture
 
@@ -32,8 +32,8 @@ WRONG_WITH_GPU = {
 
 def _text(captures: Path, name: str) -> str:
     try:
-        return (captures / name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
+        return files.read_text(captures / name)
+    except (OSError, files.Malformed) as problem:
         raise MalformedInput(f"cannot read the capture {name}: {problem}") from None
 
 
@@ -127,7 +127,7 @@ def configured(captures: Path) -> dict[str, Any]:
     from gpubook.injection.toolkit import configuration_in
 
     return {
-        "daemon_json": json.loads(_text(captures, "daemon.json")),
+        "daemon_json": files.json_of(_text(captures, "daemon.json"), "daemon.json"),
         "dry_run": configuration_in(_text(captures, "ctk-configure-dry-run.txt")),
     }
 

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gpubook import files
 from gpubook.errors import BookError
 
 
@@ -390,13 +391,10 @@ def from_capture(folder: Path) -> Observation:
 
     def text(name: str) -> str:
         path = folder / name
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        return files.read_text(path) if path.is_file() else ""
 
     def parsed(name: str) -> Any:
-        try:
-            return json.loads(text(name)) if text(name) else None
-        except json.JSONDecodeError as problem:
-            raise MalformedInput(f"{folder.name}/{name}: not JSON ({problem})") from None
+        return files.json_of(text(name), f"{folder.name}/{name}") if text(name) else None
 
     return from_sections(
         {key: text(name) for key, name in CAPTURE_FILES.items()},

@@ -168,13 +168,13 @@ BREAKS = {
     ),
     "not a number": (
         lambda f: edit(f / R, '"spread": ', '"spread": NaN, "was": '),
-        {"result"},
-        "not finite",
+        {"result", "container"},
+        "NaN is not a finite number",
     ),
     "endless": (
         lambda f: edit(f / R, '"median": ', '"median": Infinity, "was": '),
-        {"result"},
-        "not finite",
+        {"result", "container"},
+        "Infinity is not a finite number",
     ),
     "negative times": (
         lambda f: rewrite(f / R, samples=[-1.0] * 30, median=1.0),
