@@ -5,7 +5,7 @@ BIN := .venv/bin
 SCHEMA := $(BIN)/check-jsonschema --quiet --builtin-schema vendor
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf test lint format lab image up down hub bundle lock version clean distclean
+.PHONY: help setup book pdf test fuzz lint format lab image up down hub bundle lock version clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: setup lint ## all tests; lanes without an engine, a GPU or a browser skip 
 	@eval "$$(.ci/engine find 2>/dev/null)"; \
 	$(BIN)/python -m pytest --ignore=tests/unit; seen=$$?; [ $$seen -le 1 ] || exit $$seen; \
 	$(BIN)/python -m pytest tests/unit --numprocesses=2 --dist=loadfile && exit $$seen
+
+fuzz: setup ## bad input by the thousand to every reader (CASES=20000 SEED=0)
+	@nice $(BIN)/python -m tests.fuzz --cases $(or $(CASES),20000) --seed $(or $(SEED),0)
 
 lint: setup ## code, notebooks and text
 	@$(BIN)/ruff check .

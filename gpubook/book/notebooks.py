@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,8 @@ def convert(name: str, text: str, default: Any) -> Any:
     except (ValueError, TypeError, SyntaxError, MemoryError, IndexError, AttributeError):
         value = text
     if kind is float and type(value) is int:
-        value = float(value)
+        with suppress(OverflowError):
+            value = float(value)
     if default is None or type(value) is kind:
         return value
     raise UsageError(f"parameter {name} must be {_TYPES[kind]} like {default!r}, not {text!r}")
