@@ -158,7 +158,6 @@ def _recording(path: Path) -> None:
     from gpubook.evidence import display, records
 
     record = records.load_recording(path)
-    display.banner(record, live=False, why=None)
     steps = record["data"].get("steps") if isinstance(record["data"], dict) else None
     if isinstance(steps, list):
         shown = display.transcript(steps)
@@ -208,9 +207,9 @@ def _stub(path: Path) -> None:
 
 
 def _questions(path: Path) -> None:
-    from gpubook.evidence import selfcheck
+    from gpubook.evidence import checks
 
-    selfcheck.show(selfcheck.load(path), "01")
+    checks.load(path)
 
 
 def _capture(path: Path) -> None:
@@ -300,6 +299,22 @@ def _of(*paths: str) -> tuple[bytes, ...]:
     return tuple((ROOT / path).read_bytes() for path in paths)
 
 
+NOTEBOOK = json.dumps(
+    {
+        "nbformat": 4,
+        "metadata": {"gpubook": {"after": ["02-b"], "exclusive": True}, "kernelspec": {}},
+        "cells": [
+            {"cell_type": "markdown", "metadata": {}, "source": ["# A\n", "text"], "id": "title"},
+            {
+                "cell_type": "code",
+                "metadata": {"tags": ["parameters"]},
+                "source": "N = 3  # a number\nREQUIRE = ''\nSIZES = [1, (2.5, {'a': None})]",
+                "outputs": [],
+                "execution_count": None,
+            },
+        ],
+    }
+).encode()
 SMS = b"ham\tsee you at six\nspam\twin cash now\n"
 WHEEL = b',spam,text\n0,0,"see you\nham\tat six"\n1,1,win cash\n'
 COMMANDS = (
@@ -323,7 +338,7 @@ def readers() -> tuple[Reader, ...]:
     result += b'"finished": 2, "cells": [], "parameters": {}, "require": [], "evidences": [],'
     result += b'"inputs": {}, "executed_sha256": "' + b"0" * 64 + b'"}'
     return (
-        Reader("notebooks", _of("notebooks/04-matmul.ipynb"), _notebook, "01-a.ipynb"),
+        Reader("notebooks", (NOTEBOOK,), _notebook, "01-a.ipynb"),
         Reader("parameters", (b"3", b"2.5", b"true", b"[1, 2]", b'{"a": 1}'), _parameter),
         Reader(
             "recordings",
