@@ -122,7 +122,7 @@ FAULTS = (
     Fault("the help goes to a full disk", "gpubook --help >/dev/full",
           "gpubook: cannot print: No space left on device", 1),
     Fault("a name that would rewrite the terminal", "gpubook doctor \x1b[2J.log",
-          f"gpubook: cannot read  [2J.log: No such file or directory{LOG}", 2),
+          f"gpubook: cannot read .log: No such file or directory{LOG}", 2),
     Fault("messages without an end", "spam_predict --file /dev/zero",
           f"spam_predict: --file /dev/zero: {DEVICE}", 2),
     Fault("messages without an end, piped", "spam_predict - </dev/zero",

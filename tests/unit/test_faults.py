@@ -76,7 +76,7 @@ def test_the_page_of_faults_is_made_from_the_tests():
 def place(tmp_path_factory):
     """A folder with a book that is executed, a log, a project, and data that is none."""
     root = tiny_book.make(tmp_path_factory.mktemp("place"))
-    tiny_book.add(root, "01-a", 'page.ask("word", measure=lambda: "Grüße");')
+    tiny_book.add(root, "01-a", "%%measure word\n'Grüße'")
     (root / "log").write_text("gpubook: – grüße\n", encoding="utf-8")
     (root / "sms").write_text("ham\tok\n", encoding="utf-8")
     (root / "grüße").mkdir()
