@@ -5,7 +5,7 @@ BIN := .venv/bin
 SCHEMA := $(BIN)/check-jsonschema --quiet --builtin-schema vendor
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf check test lint format lab image up down hub bundle lock version clean distclean
+.PHONY: help setup book pdf check test fuzz lint format lab image up down hub bundle lock version clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: setup lint ## all tests; lanes without an engine, a GPU or a browser skip 
 	$(BIN)/gpubook run; ran=$$?; [ $$ran -le 1 ] || exit $$ran; \
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadgroup --no-loadscope-reorder \
 		--durations=20 && exit $$ran
+
+fuzz: setup ## bad input by the thousand to every reader (CASES=20000 SEED=0)
+	@nice $(BIN)/python -m tests.fuzz --cases $(or $(CASES),20000) --seed $(or $(SEED),0)
 
 lint: setup ## code, notebooks and text
 	@$(BIN)/ruff check .

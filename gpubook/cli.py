@@ -10,16 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gpubook import __version__
-from gpubook.errors import BookError, UsageError, exit_code
+from gpubook.errors import BookError, Parser, exit_code
 
 # The rooms are imported by the command that needs them, so that --help answers at once.
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse, with its errors as one line that says what to do."""
-
-    def error(self, message: str) -> None:
-        raise UsageError(f"{message} (see `{self.prog} --help`)")
 
 
 def _positive(text: str) -> int:
@@ -37,11 +30,11 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="gpubook", description=__doc__)
+    parser = Parser(prog="gpubook", description=__doc__)
     parser.add_argument("--version", action="version", version=f"gpubook {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
 
-    def command(name: str, does: Callable[[argparse.Namespace], int], text: str) -> _Parser:
+    def command(name: str, does: Callable[[argparse.Namespace], int], text: str) -> Parser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(does=does)
         return sub
@@ -141,10 +134,12 @@ def _execute(args: argparse.Namespace, wanted: Sequence[str]) -> tuple[Path, lis
 
 
 def _run(args: argparse.Namespace) -> int:
+    from gpubook.book import junit
+
+    if args.junit:
+        junit.check_place(args.junit)
     _, outcomes = _execute(args, args.notebook)
     if args.junit:
-        from gpubook.book import junit
-
         junit.write(args.junit, outcomes)
     return 0 if all(outcome.good for outcome in outcomes) else 1
 

@@ -91,20 +91,19 @@ def book(html: Path) -> Iterator[tuple[str, Path]]:
 
 
 def repository() -> Iterator[tuple[str, Path]]:
-    """The repository's files as they are now, without what git ignores.
+    """The repository's files as they are now: those that git tracks, so that no ``.env`` goes in.
 
-    Where there is no git (in a bundle's own repository), the files beside those that are made.
+    Where there is no git (in a bundle's own repository), those that the bundle's sums name.
     """
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if listed.returncode == 0:
+    command = ["git", "ls-files", "-z", "--cached"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    sums = ROOT.parent / "SHA256SUMS"
+    if listed.returncode == 0 and listed.stdout:
         names = listed.stdout.split("\0")
+    elif sums.is_file():
+        names = re.findall(r"^\w{64}  repository/(.+)$", sums.read_text(encoding="utf-8"), re.M)
     else:
-        made = {"_build", ".venv", ".hub", "wheelhouse", "work", "__pycache__", "gpubook.egg-info"}
-        found = [path.relative_to(ROOT) for path in ROOT.rglob("*")]
-        names = [path.as_posix() for path in found if not made.intersection(path.parts)]
+        raise BundleError(f"neither git nor {sums} says which files of {ROOT} are the project's")
     for name in sorted(filter(None, names)):
         if (ROOT / name).is_file():
             yield f"repository/{name}", ROOT / name

@@ -25,7 +25,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gpubook import machine
+from gpubook import files, machine
 from gpubook.book import cache
 from gpubook.book.notebooks import Notebook, with_dependencies
 from gpubook.errors import BookError
@@ -68,7 +68,8 @@ class Outcome:
         if not self.good:
             return f"{self.notebook}  {self.status.upper()}: {self.reason}"
         took = f"executed in {self.seconds:.1f} s" if self.status == "executed" else "unchanged"
-        return f"{self.notebook}  {took} ({len(self.live)} live, {len(self.recorded)} recorded)"
+        count = f"({len(self.live)} live, {len(self.recorded)} recorded)"
+        return f"{self.notebook}  {took} {count}{self.reason}"
 
 
 @dataclass
@@ -202,6 +203,7 @@ class _Run:
             "notebook": str(notebook.path),
             "parameters": inputs["parameters"],
             "work": str(work),
+            "owner": os.getpid(),
             "lock": str(self.out / ".measuring.lock"),
             "exclusive": notebook.exclusive,
             "cell_timeout": self.cell_seconds,
@@ -273,20 +275,20 @@ class _Run:
                 os.replace(executed, kept)  # noqa: PTH105
                 where = os.path.relpath(kept)
                 reason += f" (as far as it came: {where})"
-            return Outcome(name, "failed", reason=reason)
+            return Outcome(name, "failed", reason=reason + _left(work))
         self._promote(running.notebook, work, result)
-        return _outcome(result, "executed", result["finished"] - result["started"])
+        seconds = result["finished"] - result["started"]
+        return _outcome(result, "executed", seconds, reason=_left(work))
 
     def _result_of(self, running: _Running) -> dict[str, Any]:
         """The result a finished worker left, checked. Raises _Failed with the reason in a line."""
         work = running.work
         if not (work / "outcome.json").is_file():
-            log = (work / "log").read_text(encoding="utf-8", errors="replace").strip()
-            last = log.split("\n")[-1] if log else "it said nothing"
+            last = _last_line(work / "log") or "it said nothing"
             raise _Failed(f"its process ended with {running.process.returncode}: {last}")
         outcome = read_json(work / "outcome.json")
         error = outcome["error"]
-        content = (work / "executed.ipynb").read_bytes()
+        content = files.read_bytes(work / "executed.ipynb")
         cells = [c for c in json.loads(content)["cells"] if c["cell_type"] == "code"]
         if error is not None:
             raise _Failed(f"{_failing_cell(cells)}{error['kind']}: {error['reason']}")
@@ -359,12 +361,12 @@ def load_result(out: Path, name: str) -> dict[str, Any]:
     return result
 
 
-def _outcome(result: dict[str, Any], status: str, seconds: float) -> Outcome:
+def _outcome(result: dict[str, Any], status: str, seconds: float, reason: str = "") -> Outcome:
     names = {
         mode: tuple(e["record"]["name"] for e in result["evidences"] if e["mode"] == mode)
         for mode in ("live", "recorded")
     }
-    return Outcome(result["notebook"], status, seconds, "", names["live"], names["recorded"])
+    return Outcome(result["notebook"], status, seconds, reason, names["live"], names["recorded"])
 
 
 def _resealed(record: dict[str, Any]) -> dict[str, Any]:
@@ -385,18 +387,32 @@ def _times(cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def _failing_cell(cells: list[dict[str, Any]]) -> str:
-    for number, cell in enumerate(cells, start=1):
-        if any(output["output_type"] == "error" for output in cell["outputs"]):
-            return f"cell {number} ({cell['id']}): "
-    unfinished = [c for c in cells if c["source"] and c["execution_count"] is None]
-    return f"cell {unfinished[0]['id']}: " if unfinished else ""
+    """The last cell that was started: also one that was stopped, and so shows no error."""
+    begun = [n for n, c in enumerate(cells) if c["metadata"]["papermill"]["start_time"]]
+    return f"cell {begun[-1] + 1} ({cells[begun[-1]]['id']}): " if begun else ""
 
 
 def _kill(process: subprocess.Popen) -> None:
-    """End a worker and what it started at once."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """End a worker at once, which ends what it started."""
+    process.send_signal(signal.SIGQUIT)
+    try:
+        process.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _last_line(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        return file.read().decode("utf-8", "replace").strip().split("\n")[-1]
+
+
+def _left(work: Path) -> str:
+    """What the notebook had left running, for people."""
+    left = work / "left"
+    return f"; ended what it left running: {left.read_text('utf-8')}" if left.is_file() else ""
 
 
 def _sweep(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gpubook.book.execute import Outcome
+from gpubook.errors import UsageError
 
 
 def write(path: Path, outcomes: list[Outcome]) -> None:
@@ -23,5 +24,12 @@ def write(path: Path, outcomes: list[Outcome]) -> None:
         suite.add_testcase(case)
     report = JUnitXml()
     report.add_testsuite(suite)
-    path.parent.mkdir(parents=True, exist_ok=True)
     report.write(str(path), pretty=True)
+
+
+def check_place(path: Path) -> None:
+    """Raise UsageError where no report can be written, before the minutes that a run takes."""
+    if not path.parent.is_dir():
+        raise UsageError(f"--junit {path}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise UsageError(f"--junit {path}: that is a folder; give a file's name")

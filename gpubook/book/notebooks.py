@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
-import json
+import functools
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpubook import files
 from gpubook.errors import BookError, UsageError
 
 _TYPES = {
@@ -37,6 +39,44 @@ class Notebook:
         return self.path.stem
 
 
+_CELL = {
+    "type": "object",
+    "required": ["cell_type", "source", "metadata"],
+    "properties": {
+        "cell_type": {"enum": ["code", "markdown", "raw"]},
+        "source": {"type": ["string", "array"], "items": {"type": "string"}},
+        "metadata": {
+            "type": "object",
+            "properties": {"tags": {"type": "array", "items": {"type": "string"}}},
+        },
+    },
+}
+_GPUBOOK = {
+    "type": "object",
+    "properties": {
+        "after": {"type": "array", "items": {"type": "string"}},
+        "exclusive": {"type": "boolean"},
+    },
+}
+_SCHEMA = {
+    "type": "object",
+    "required": ["cells", "metadata", "nbformat"],
+    "properties": {
+        "nbformat": {"const": 4},
+        "cells": {"type": "array", "items": _CELL},
+        "metadata": {"type": "object", "properties": {"gpubook": _GPUBOOK}},
+    },
+}
+"""What of nbformat's schema is used here, checked in a millisecond."""
+
+
+@functools.cache
+def _validator():
+    import fastjsonschema
+
+    return fastjsonschema.compile(_SCHEMA)
+
+
 def load(path: Path) -> Notebook:
     """Read a notebook's parameters cell and its ``gpubook`` metadata.
 
@@ -45,16 +85,16 @@ def load(path: Path) -> Notebook:
     or its parameters cell holds anything but UPPERCASE literals.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        cells = content["cells"]
+        content = files.read_json(path)
+        _validator()(content)
     except OSError as error:
         raise UsageError(f"no notebook {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise BookError(f"{path} is not a notebook: {error}") from error
-    tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", ())]
+    tagged = [c for c in content["cells"] if "parameters" in c["metadata"].get("tags", ())]
     if len(tagged) > 1:
         raise BookError(f"{path}: {len(tagged)} cells are tagged parameters, one is allowed")
-    meta = content.get("metadata", {}).get("gpubook", {})
+    meta = content["metadata"].get("gpubook", {})
     return Notebook(
         path=path,
         parameters=_literals("".join(tagged[0]["source"]), path) if tagged else {},
@@ -65,12 +105,12 @@ def load(path: Path) -> Notebook:
 
 def _literals(source: str, path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for node in ast.parse(source).body:
+    for node in files.python_of(source, f"{path}: the parameters cell").body:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if name.isupper():
                 try:
                     found[name] = ast.literal_eval(value)
-                except ValueError:
+                except (ValueError, TypeError, SyntaxError, MemoryError):
                     raise BookError(f"{path}: parameter {name} is not a literal") from None
             case _:
                 raise BookError(
@@ -144,11 +184,12 @@ def convert(name: str, text: str, default: Any) -> Any:
     if kind is bool and text.lower() in {"true", "false"}:
         return text.lower() == "true"
     try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        value = ast.literal_eval(files.python_of(text, name).body[0].value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, IndexError, AttributeError):
         value = text
     if kind is float and type(value) is int:
-        value = float(value)
+        with suppress(OverflowError):
+            value = float(value)
     if default is None or type(value) is kind:
         return value
     raise UsageError(f"parameter {name} must be {_TYPES[kind]} like {default!r}, not {text!r}")

@@ -65,9 +65,10 @@ def record_bench(root: Path, figures: dict, machine_name: str) -> Path:
 
 def check_name(machine_name: str) -> None:
     """Raise UsageError unless ``machine_name`` can name a folder of recordings."""
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", machine_name):
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", machine_name) or len(machine_name) > 60:
         raise UsageError(
-            f"{machine_name!r} is no name for a machine: use small letters, digits and hyphens"
+            f"{machine_name[:60]!r} is no name for a machine: use small letters, digits and "
+            "hyphens, 60 at most"
         )
 
 

@@ -1,15 +1,19 @@
-"""Executes one notebook in a process of its own (``python -m gpubook.book.worker JOB``).
+"""Executes one notebook in processes of its own (``python -m gpubook.book.worker JOB``).
+
+The first looks after the second, which executes: when that has ended, or the run that started
+both was killed, it ends every process that the notebook has left, daemons among them.
 
 The job file names the notebook, the parameters and the folder to work in. What happened is
 left in that folder: ``executed.ipynb`` (also when a cell failed), ``started`` (when the
-measuring lock was had) and ``outcome.json``, which also has what the notebook used.
+measuring lock was had) and ``outcome.json``, which also has what the notebook used; ``left``
+names the processes that had to be ended.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
-import json
 import os
 import resource
 import signal
@@ -18,14 +22,64 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gpubook import files
 from gpubook.evidence.records import write_json
+
+OUTPUT_BYTES = 16 * 2**20
+"""The most that a notebook's cells may print and show."""
+_GRACE_SECONDS = 1  # for what a kernel had started to end by itself
+_PARENT_DEATH_SIGNAL, _CHILD_SUBREAPER = 1, 36  # of prctl(2)
 
 
 def main(job_file: str) -> int:
-    """Execute the job. Exit code 0 when every cell ran, 1 when one failed."""
-    _end_with_parent()
+    """Have the job executed; 0 when every cell ran, 1 when one failed.
+
+    SIGTERM stops it with what there is, SIGQUIT at once; so does the death of our parent.
+    """
+    job = files.read_json(job_file)
+    worker = 0
+
+    def stop(number: int, _frame: object) -> None:
+        if worker:
+            os.kill(worker, signal.SIGTERM if number == signal.SIGTERM else signal.SIGKILL)
+
+    for number in (signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(number, stop)
+    _prctl(_CHILD_SUBREAPER, 1)  # a daemon whose parent has ended becomes our child, and is found
+    _prctl(_PARENT_DEATH_SIGNAL, signal.SIGQUIT)
+    if os.getppid() != job["owner"]:
+        return 1
+    worker = os.fork()
+    if not worker:
+        return _work(job)
+    _, status = os.waitpid(worker, 0)
+    if left := _end_descendants():
+        (Path(job["work"]) / "left").write_text(", ".join(left), encoding="utf-8")
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _end_descendants() -> list[str]:
+    """End what is left below this process; the names of what did not end by itself."""
+    import psutil
+
+    names: list[str] = []
+    grace = float(_GRACE_SECONDS)
+    while below := psutil.Process().children(recursive=True):
+        _, alive = psutil.wait_procs(below, timeout=grace)
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                names.append(process.name())
+                process.kill()
+        grace = 0.1
+    return names
+
+
+def _work(job: dict[str, Any]) -> int:
+    """Execute the job."""
+    _prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, _interrupted)
-    job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     work = Path(job["work"])
     # The user's own kernels of the same name must not shadow this environment's Python.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
@@ -49,6 +103,7 @@ def _execute(papermill: Any, job: dict, work: Path) -> dict[str, Any]:
 
     target = work / "executed.ipynb"
     error = None
+    papermill.engines.PapermillNotebookClient = _bounded(papermill.engines.PapermillNotebookClient)
     try:
         papermill.execute_notebook(
             job["notebook"],
@@ -64,6 +119,9 @@ def _execute(papermill: Any, job: dict, work: Path) -> dict[str, Any]:
     except PapermillExecutionError as failed:
         reason = str(failed.evalue).strip().split("\n")[0]
         error = {"kind": failed.ename, "reason": reason}
+    except _TooMuchOutput:
+        most = f"the cells printed and showed more than {OUTPUT_BYTES // 2**20} MiB"
+        error = {"kind": "TooMuchOutput", "reason": f"{most}; write large data to a file"}
     except KeyboardInterrupt:
         error = {"kind": "Interrupted", "reason": "stopped before its end"}
     except Exception as failed:  # noqa: BLE001 - whatever ends a notebook becomes its reason
@@ -72,6 +130,26 @@ def _execute(papermill: Any, job: dict, work: Path) -> dict[str, Any]:
         reason = f"a cell ran over its {job['cell_timeout']} s" if kind == "Timeout" else text[0]
         error = {"kind": kind, "reason": reason}
     return {"error": error}
+
+
+class _TooMuchOutput(KeyboardInterrupt):
+    """Ends an execution as Ctrl-C does, whatever the cell is doing."""
+
+
+def _bounded(client: type) -> type:
+    """papermill's client, but one that keeps so much output and no more."""
+
+    class Bounded(client):
+        shown = 0
+
+        def process_message(self, msg: dict, *rest: Any) -> Any:
+            if msg["msg_type"] in {"stream", "display_data", "execute_result", "error"}:
+                self.shown += len(str(msg["content"]))
+            if self.shown > OUTPUT_BYTES:
+                raise _TooMuchOutput
+            return super().process_message(msg, *rest)
+
+    return Bounded
 
 
 class _GpuMemory:
@@ -104,11 +182,10 @@ def _interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _end_with_parent() -> None:
-    """Ask Linux to end this process when the one that started it ends, however it ends."""
+def _prctl(option: int, value: int) -> None:
+    """Ask Linux something for this process; elsewhere, do without."""
     if sys.platform == "linux":
-        parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
-        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(option, value)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from typing import Any
 
+from gpubook import files
 from gpubook.doctor import report
 from gpubook.doctor.diagnose import Diagnosis, diagnose
 from gpubook.doctor.plain import shown
@@ -31,12 +31,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(file: str) -> tuple[str, Diagnosis]:
     name = shown(os.fsencode(file))  # a file's name may hold escapes for the terminal
+    if file == "-":
+        return "the text", diagnose(files.standard_input())
     try:
-        if file == "-":
-            if sys.stdin is None:  # closed before Python started
-                raise OSError("standard input is closed")
-            return "the text", diagnose(sys.stdin.buffer)
-        with open(file, "rb") as stream:  # noqa: PTH123 - a name like any tool takes
+        with files.opened(file) as stream:
             return name, diagnose(stream)
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         why = getattr(error, "strerror", None) or error

@@ -6,25 +6,25 @@ in it).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from gpubook import files
 from gpubook.engine.endpoint import UnexpectedAnswer
 from gpubook.engine.review import parse_info
 
 
 def _read(captures: Path, name: str) -> str:
     try:
-        return (captures / name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return files.read_text(captures / name)
+    except (OSError, files.Malformed) as error:
         raise UnexpectedAnswer(f"cannot read the capture {name}: {error}") from error
 
 
 def _read_info(captures: Path) -> dict:
     try:
-        return json.loads(_read(captures, "docker-info.json"))
-    except ValueError as error:
-        raise UnexpectedAnswer(f"the capture docker-info.json is not JSON: {error}") from error
+        return files.json_of(_read(captures, "docker-info.json"), "the capture docker-info.json")
+    except files.Malformed as error:
+        raise UnexpectedAnswer(str(error)) from error
 
 
 def docker_info(captures: Path) -> dict:

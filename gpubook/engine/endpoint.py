@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import getpass
 import hashlib
-import json
 import os
 import socket
 import struct
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpubook import files
 from gpubook.errors import BookError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def resolve(env: Mapping[str, str] | None = None, home: Path | None = None) -> E
     endpoint stored, and UnexpectedAnswer when a configuration file is not JSON.
     """
     env = os.environ if env is None else env
-    folder = Path(env.get("DOCKER_CONFIG") or (home or Path.home()) / ".docker")
+    folder = Path(env.get("DOCKER_CONFIG") or (home or files.home()) / ".docker")
     if host := env.get("DOCKER_HOST"):
         verify = bool(env.get("DOCKER_TLS_VERIFY"))
         tls = Path(env.get("DOCKER_CERT_PATH") or folder) if verify else None
@@ -101,7 +101,7 @@ def resolve(env: Mapping[str, str] | None = None, home: Path | None = None) -> E
     if name := env.get("DOCKER_CONTEXT"):
         return _of_context(name, "DOCKER_CONTEXT", folder)
     current = _read_json(folder / "config.json").get("currentContext")
-    if current:
+    if current and isinstance(current, str):
         return _of_context(current, "docker context use", folder)
     return Endpoint(DEFAULT_HOST, "the default")
 
@@ -134,14 +134,12 @@ def _normal(host: str) -> str:
 
 def _read_json(path: Path) -> dict:
     try:
-        text = path.read_text(encoding="utf-8")
+        document = files.read_json(path)
     except OSError:
         return {}
-    try:
-        document = json.loads(text)
-    except ValueError as error:
+    except files.Malformed as error:
         raise UnexpectedAnswer(
-            f"{path} is not JSON ({error}): mend it, or move it away and type `docker info`"
+            f"{error}: correct it, or move it away and type `docker info`"
         ) from None
     return document if isinstance(document, dict) else {}
 
@@ -235,7 +233,7 @@ def _other_engine(path: Path) -> str:
     """A hint where another engine's socket is: rootless, or Docker Desktop."""
     places = [
         Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")) / "docker.sock",
-        Path.home() / ".docker" / "desktop" / "docker.sock",
+        files.home() / ".docker" / "desktop" / "docker.sock",
     ]
     for other in places:
         try:

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpubook import files
 from gpubook.engine.endpoint import (
     UnexpectedAnswer,
     answering,
@@ -25,7 +26,7 @@ FEATURES = "org.opencontainers.runtime-spec.features"
 """The status key under which a runtime's `features` output is passed on (JSON in a string)."""
 
 SYSTEM_CONFIG = Path("/etc/docker/daemon.json")
-ROOTLESS_CONFIG = Path("~/.config/docker/daemon.json").expanduser()
+ROOTLESS_CONFIG = files.home() / ".config/docker/daemon.json"
 
 
 def release(version: str) -> str:
@@ -182,6 +183,7 @@ def parse_daemon_config(text: str, path: str = str(SYSTEM_CONFIG)) -> dict:
     """
     try:
         config = json.loads(text) if text.strip() else {}
+        files.json_of(text if text.strip() else "{}", path)
     except json.JSONDecodeError as error:
         raise UnexpectedAnswer(
             f"{path} is not JSON, line {error.lineno}: {error.msg}; dockerd will not start with "
@@ -204,11 +206,13 @@ def daemon_config(path: Path | None = None) -> dict:
     path = path or Path(config_path())
     absent = {"path": str(path), "exists": False, "text": "", "config": {}}
     try:
-        text = path.read_text(encoding="utf-8")
+        text = files.read_text(path)
     except FileNotFoundError:
         return absent | {"why": "no such file: dockerd runs on its defaults"}
     except OSError as error:
         return absent | {"why": f"cannot be read: {error.strerror}"}
+    except files.Malformed as error:
+        raise UnexpectedAnswer(str(error)) from None
     return parse_daemon_config(text, str(path))
 
 

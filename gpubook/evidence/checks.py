@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import html
 import re
-import tomllib
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+from gpubook import files
 from gpubook.errors import BookError
 from gpubook.evidence.display import KEYS, Shown, inline
 
@@ -85,11 +85,11 @@ def load(path: Path) -> Checks:
     nor a unit, or an exercise has two solutions.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = files.toml_of(files.read_text(path), path)
     except OSError as error:
         raise BadQuestions(f"no questions in {path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadQuestions(f"{path} is not valid TOML: {error}") from error
+    except files.Malformed as error:
+        raise BadQuestions(str(error)) from error
     asked = content.pop("question", None)
     guesses, solutions = content.pop("guess", {}), content.pop("solution", [])
     if content or not isinstance(asked, list) or not asked:

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from gpubook import machine
+from gpubook import files, machine
 from gpubook.errors import BookError
 
 SCHEMA = "gpubook.evidence/1"
@@ -150,11 +150,11 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; a missing or broken one is an EvidenceError in one line."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return files.read_json(path)
     except OSError as error:
         raise EvidenceError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise EvidenceError(f"{path} is not valid JSON: {error}") from error
+    except files.Malformed as error:
+        raise EvidenceError(str(error)) from error
 
 
 def load_recording(path: Path) -> dict:

@@ -8,12 +8,12 @@ chosen. How long it took is not known (null).
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gpubook import files
 from gpubook.injection.observation import MalformedInput
 
 FOLDERS = {"plain": "no-gpu", "device": "engine-cdi", "runtime": "jit-cdi", "gpus": "legacy"}
@@ -43,16 +43,16 @@ Converter = Callable[[Path], Any]
 
 def _text(captures: Path, name: str) -> str:
     try:
-        return (captures / name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
+        return files.read_text(captures / name)
+    except (OSError, files.Malformed) as problem:
         raise MalformedInput(f"cannot read the capture {name}: {problem}") from None
 
 
 def _json(captures: Path, name: str) -> Any:
     try:
-        return json.loads(_text(captures, name))
-    except ValueError as problem:
-        raise MalformedInput(f"the capture {name} is not JSON: {problem}") from None
+        return files.json_of(_text(captures, name), f"the capture {name}")
+    except files.Malformed as problem:
+        raise MalformedInput(str(problem)) from None
 
 
 def _step(command: str, stdout: str, exit_code: int = 0) -> dict[str, Any]:

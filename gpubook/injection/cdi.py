@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from gpubook import files
 from gpubook.errors import BookError
 from gpubook.injection import classes
 
@@ -193,13 +194,10 @@ _DEVICE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.:-]*[A-Za-z0-9])?")
 
 def parse(text: str) -> Spec:
     """Read and check a specification in YAML or JSON. Raises SpecError with the rule it breaks."""
-    import yaml
-
     try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:
-        first = str(problem).split("\n")[0]
-        raise SpecError(f"this is not YAML or JSON: {first}") from None
+        data = files.yaml_of(text, "this")
+    except files.Malformed as problem:
+        raise SpecError(str(problem)) from None
     data = _object("the specification", data)
     version, kind = _text("the specification", data, "cdiVersion"), _text("it", data, "kind")
     _need(version in VERSIONS, f"cdiVersion {version!r} is none of {', '.join(VERSIONS)}")

@@ -10,12 +10,12 @@ Format of ``mountinfo``: proc_pid_mountinfo(5).
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gpubook import files
 from gpubook.errors import BookError
 
 
@@ -406,13 +406,10 @@ def from_capture(folder: Path) -> Observation:
 
     def text(name: str) -> str:
         path = folder / name
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        return files.read_text(path) if path.is_file() else ""
 
     def parsed(name: str) -> Any:
-        try:
-            return json.loads(text(name)) if text(name) else None
-        except json.JSONDecodeError as problem:
-            raise MalformedInput(f"{folder.name}/{name}: not JSON ({problem})") from None
+        return files.json_of(text(name), f"{folder.name}/{name}") if text(name) else None
 
     return from_sections(
         {key: text(name) for key, name in CAPTURE_FILES.items()},

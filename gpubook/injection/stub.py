@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gpubook import files
 from gpubook.errors import BookError
 from gpubook.injection import cdi
 from gpubook.injection.own import CdiUnavailable, spec_folder
@@ -94,27 +95,38 @@ def build(tree: Path, captures: Path) -> dict[str, Any]:
     """Make the tree from ``captures/cdi-nvidia.yaml`` and ``nvidia-smi.txt``; the new spec."""
     import yaml
 
-    text = (captures / "cdi-nvidia.yaml").read_text(encoding="utf-8")
+    text = files.read_text(captures / "cdi-nvidia.yaml")
     cdi.parse(text)  # named mistakes before odd ones
     spec = rerooted(yaml.safe_load(text), str(tree))
-    for mount in spec["containerEdits"]["mounts"]:
+    _inside(tree, spec)
+    for mount in spec["containerEdits"].get("mounts", ()):
         path = Path(mount["hostPath"])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         if path.name == "nvidia-smi":
-            said = (captures / "nvidia-smi.txt").read_text(encoding="utf-8")
+            said = files.read_text(captures / "nvidia-smi.txt")
+            # It prints itself from its third line on, so no line of the text can be a command.
             path.write_text(
-                f"#!/bin/sh\ncat <<'END'\n{NOTICE}\n{said.rstrip()}\n{NOTICE}\nEND\n",
+                f'#!/bin/sh\nexec tail -n +3 "$0"\n{NOTICE}\n{said.rstrip()}\n{NOTICE}\n',
                 encoding="utf-8",
             )
         if "/bin/" in mount["hostPath"]:
             path.chmod(0o755)
-    for program in {h["path"] for h in spec["containerEdits"]["hooks"]}:
+    for program in {h["path"] for h in spec["containerEdits"].get("hooks", ())}:
         hook = Path(program)
         hook.parent.mkdir(parents=True, exist_ok=True)
         hook.write_text(_HOOK.replace("{python}", sys.executable), encoding="utf-8")
         hook.chmod(0o755)
     return spec
+
+
+def _inside(tree: Path, spec: dict[str, Any]) -> None:
+    """Raise SpecError when a host path would leave the tree."""
+    edits = [part["containerEdits"] for part in (spec, *spec["devices"])]
+    mounts = [m["hostPath"] for edit in edits for m in edit.get("mounts", ())]
+    for path in (*mounts, *(h["path"] for edit in edits for h in edit.get("hooks", ()))):
+        if ".." in Path(path).parts or not path.startswith(f"{tree}/"):
+            raise cdi.SpecError(f"the path {path.removeprefix(str(tree))} leaves the stub's folder")
 
 
 @contextmanager
@@ -126,7 +138,7 @@ def stub_driver(captures: Path) -> Iterator[cdi.Spec]:
     """
     folder = Path(spec_folder())
     for other in (*folder.glob("*.yaml"), *folder.glob("*.yml"), *folder.glob("*.json")):
-        if other.name != FILE and KIND in other.read_text(encoding="utf-8", errors="replace"):
+        if other.name != FILE and KIND.encode() in files.read_bytes(other):
             raise DriverPresent(
                 f"{other} already describes {KIND}: require docker,gpu, or move the file away"
             )

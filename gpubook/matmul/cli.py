@@ -8,12 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from gpubook import machine
-from gpubook.errors import BookError, UsageError, exit_code
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
-        raise UsageError(f"{message} (see `mat_mul --help`)")
+from gpubook.errors import BookError, Parser, UsageError, exit_code
 
 
 def _size(text: str) -> int:
@@ -27,7 +22,7 @@ def _size(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="mat_mul",
         description="Multiply two square matrices of normal random numbers on the CPU, on CUDA "
         "cores and on Tensor Cores; check each product, prove the unit, and time it.",

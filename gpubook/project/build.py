@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from gpubook import files
 from gpubook.project import dockerfile, result
 from gpubook.project.items import Finding, met, missing, not_checked
 
@@ -68,8 +69,8 @@ def judge(printed: str, user: str) -> Finding:
     if not user or dockerfile.is_root(user):
         return missing("runs", "the image runs as root")
     try:
-        value = json.loads(printed)
-    except ValueError:
+        value = files.json_of(printed, "it")
+    except files.Malformed:
         first = printed.strip().splitlines()[0][:60] if printed.strip() else "nothing"
         return missing("runs", f"it printed {first!r}, which is not one JSON object")
     wrong = result.problem(value) or result.container_problem(value)

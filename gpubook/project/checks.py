@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpubook import machine
+from gpubook import files, machine
 from gpubook.errors import UsageError
+from gpubook.files import MEBIBYTE
 from gpubook.project import build, dockerfile, result, script
 from gpubook.project.items import ENGINE_ITEMS, ITEMS, Finding, met, missing, not_checked
 
@@ -38,13 +40,12 @@ def check(folder: Path, *, build_arguments: Sequence[str] = ()) -> list[Finding]
 def _dockerfile(folder: Path, build_arguments: Sequence[str]) -> list[Finding]:
     names = ("dockerfile", "pinned-base", "non-root", "command")
     try:
-        text = (folder / "Dockerfile").read_text(encoding="utf-8")
-        stages = dockerfile.stages(text)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "there is no Dockerfile" if isinstance(error, OSError) else "it is not UTF-8"
+        stages = dockerfile.stages(files.read_text(folder / "Dockerfile", MEBIBYTE))
+    except FileNotFoundError:
+        return [missing(name, "there is no Dockerfile") for name in names]
+    except (OSError, files.Malformed, dockerfile.BadDockerfile) as error:
+        reason = f"Dockerfile: {error.strerror}" if isinstance(error, OSError) else str(error)
         return [missing(name, reason) for name in names]
-    except dockerfile.BadDockerfile as error:
-        return [missing(name, str(error)) for name in names]
     return [
         met("dockerfile", f"{len(stages)} stage{'s' if len(stages) > 1 else ''}"),
         _bases(stages),
@@ -83,13 +84,18 @@ def _dockerignore(folder: Path) -> Finding:
     from docker.utils.build import PatternMatcher
 
     try:
-        text = (folder / ".dockerignore").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        text = files.read_text(folder / ".dockerignore", MEBIBYTE)
+    except FileNotFoundError:
         return missing("dockerignore", "there is no .dockerignore")
+    except (OSError, files.Malformed) as error:
+        return missing("dockerignore", getattr(error, "strerror", None) or str(error))
     lines = [line.strip() for line in text.splitlines()]
     patterns = [line for line in lines if line and not line.startswith("#")]
-    matcher = PatternMatcher(patterns)
-    sent = [name for name, path in _SECRET.items() if not matcher.matches(path)]
+    try:
+        matcher = PatternMatcher(patterns)
+        sent = [name for name, path in _SECRET.items() if not matcher.matches(path)]
+    except re.error as error:
+        return missing("dockerignore", f"one of its patterns cannot be read: {error}")
     if sent:
         return missing("dockerignore", f"it lets {' and '.join(sent)} through")
     return met("dockerignore", f"{len(patterns)} pattern{'s' if len(patterns) > 1 else ''}")

@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> int:
     machine.check(machine.required(args.require))
     findings = check(args.folder, build_arguments=args.build_arg)
     if args.json:
-        print(json.dumps(as_json(findings, str(args.folder)), indent=1, ensure_ascii=False))
+        print(json.dumps(as_json(findings, str(args.folder)), indent=1))
     else:
         print("\n".join(lines(findings)))
     return 1 if any(f.state == MISSING for f in findings) else 0

@@ -13,6 +13,7 @@ from gpubook.errors import BookError
 
 _PINNED = re.compile(r"@sha256:[0-9a-f]{64}$|:[^/:@]*(?:\d+\.\d+\.\d+|20\d{6})[^/:@]*$")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-+])([^}]*))?\}|(\w+))")
+_LONGEST = 2000  # of an argument or an image's name
 _HEREDOC = re.compile(r"<<(-?)\s*[\"']?([A-Za-z_]\w*)[\"']?")
 
 
@@ -112,7 +113,9 @@ def fill(text: str, arguments: dict[str, str]) -> str:
             return other if known else ""
         return match[0] if known is None else known
 
-    return _VARIABLE.sub(value, text)
+    if len(text) > _LONGEST or len(filled := _VARIABLE.sub(value, text)) > _LONGEST:
+        raise BadDockerfile(f"Dockerfile: {text[:40]!r} is over {_LONGEST} letters with its ARGs")
+    return filled
 
 
 def bases(found: list[Stage]) -> list[Stage]:

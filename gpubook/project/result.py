@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from gpubook import files
 from gpubook.project.items import Finding, met, missing
 
 CONTAINER_ROOTS = ("overlay", "fuse-overlayfs", "aufs", "btrfs", "zfs", "9p")
@@ -70,11 +71,11 @@ def check(folder: Path) -> list[Finding]:
     """The findings on ``result.json``: valid, and from a container."""
     path = folder / "result.json"
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
+        value = files.json_of(files.read_text(path), path.name)
+    except FileNotFoundError:
         return [missing(name, "there is no result.json") for name in ("result", "container")]
-    except ValueError as error:
-        line = f"result.json is not JSON: {error}"
+    except (OSError, files.Malformed) as error:
+        line = f"result.json: {error.strerror}" if isinstance(error, OSError) else str(error)
         return [missing(name, line) for name in ("result", "container")]
     wrong = problem(value)
     told = f"result.json: {wrong}"

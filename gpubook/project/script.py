@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from gpubook import files
 from gpubook.project.items import Finding, met, missing
 
 _DO_IT_ALL = ("Timer", "do_bench", "blocked_autorange")
@@ -19,7 +20,7 @@ _DO_IT_ALL = ("Timer", "do_bench", "blocked_autorange")
 def scripts(folder: Path) -> dict[str, ast.Module]:
     """The folder's Python files (tests, hidden and virtual environments left out), parsed.
 
-    A file that is not Python 3 is left out.
+    A file that is not Python 3, or nested too deep to be judged, is left out.
     """
     found = {}
     for path in sorted(folder.rglob("*.py")):
@@ -28,8 +29,8 @@ def scripts(folder: Path) -> dict[str, ast.Module]:
         if any(p.startswith((".", "test")) or p in {"venv", "site-packages"} for p in parts):
             continue
         try:
-            found[inside.as_posix()] = ast.parse(path.read_text(encoding="utf-8"))
-        except (OSError, SyntaxError, ValueError):
+            found[inside.as_posix()] = files.python_of(files.read_text(path), path)
+        except (OSError, files.Malformed):
             continue
     return found
 

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpubook import files
 from gpubook.errors import BookError
 
 Progress = Callable[[str], None]
@@ -92,12 +93,12 @@ MODEL = Asset(
 def cache_folder() -> Path:
     """``$XDG_CACHE_HOME/gpubook``, or ``~/.cache/gpubook``. Not created here."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "gpubook"
+    return Path(os.path.expanduser(base)) / "gpubook"  # noqa: PTH111 - it never fails
 
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
+    with files.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

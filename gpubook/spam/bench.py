@@ -21,7 +21,7 @@ from typing import Any
 
 from gpubook.errors import UsageError
 from gpubook.evidence import records
-from gpubook.spam import assets, data, scaling
+from gpubook.spam import assets, checkpoint, data, scaling
 from gpubook.spam import train as training
 from gpubook.spam.model import Backend, choose_backend, load_model, load_tokenizer, wake
 from gpubook.spam.predict import Classifier
@@ -285,6 +285,7 @@ def _untrained(folder: Path) -> Path:
     source = assets.model_path(_silent)
     load_model(source).save_pretrained(folder)
     load_tokenizer(source).save_pretrained(folder)
+    checkpoint.mark(folder)
     return folder
 
 

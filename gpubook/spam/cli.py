@@ -11,15 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from gpubook.errors import UsageError, exit_code
+from gpubook import files
+from gpubook.errors import Parser, UsageError, exit_code, one_line
 
 DEFAULT_FOLDER = "bert_spam_classifier"
 _ECHO_SECONDS = 2.0  # what comes within these after a signal may be the same request
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
-        raise UsageError(f"{message}\n{self.format_usage().rstrip()}")
 
 
 def classify(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +40,7 @@ def _number(kind: type, low: float, high: float = float("inf")) -> Callable[[str
 
 
 def _classify_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="spam_classify",
         description="Fine-tune a BERT on the SMS Spam Collection and save it with its scores.",
     )
@@ -179,7 +175,7 @@ def _print_scores(result: dict, *, as_json: bool) -> None:
 
 
 def _predict_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="spam_predict",
         description="Label messages as ham or spam. Messages come from the command line, a file, "
         "or standard input, one a line.",
@@ -208,12 +204,12 @@ def _predict(argv: Sequence[str] | None) -> int:
     classifier = Classifier.load(args.model, device=args.device, threshold=args.threshold)
     for found in classifier.predict(messages):
         if args.json:
-            print(json.dumps(asdict(found), ensure_ascii=False))
+            print(json.dumps(asdict(found)))
         elif found.label is None:
             print("-\t-\t(empty line)")
         else:
             note = f"  [{found.note}]" if found.note else ""
-            print(f"{found.label}\t{found.spam_probability:.4f}\t{_one_line(found.text)}{note}")
+            print(f"{found.label}\t{found.spam_probability:.4f}\t{one_line(found.text)}{note}")
     return 0
 
 
@@ -223,7 +219,7 @@ def _messages(args: argparse.Namespace, parser: argparse.ArgumentParser) -> list
     given = [text.encode("utf-8", "surrogateescape") for text in args.message]
     messages = [raw.decode("utf-8", "replace") for raw in given if raw != b"-"]
     source = args.file or ("-" if "-" in args.message else None)
-    if source is None and not messages and not sys.stdin.isatty():
+    if source is None and not messages and not (sys.stdin and sys.stdin.isatty()):
         source = "-"
     if source is not None:
         messages += lines(_read(source))
@@ -233,10 +229,10 @@ def _messages(args: argparse.Namespace, parser: argparse.ArgumentParser) -> list
 
 
 def _read(source: str) -> bytes:
-    if source == "-":
-        return sys.stdin.buffer.read()
     try:
-        return Path(source).read_bytes()
+        if source == "-":
+            return files.read_stream(files.standard_input(), "standard input")
+        return files.read_bytes(source)
     except OSError as error:
         raise UsageError(f"--file {source}: {error.strerror}") from error
 
@@ -246,8 +242,3 @@ def lines(raw: bytes) -> list[str]:
     text = raw.decode("utf-8-sig", errors="replace")
     parts = text.replace("\r\n", "\n").split("\n")
     return parts[:-1] if parts[-1] == "" else parts
-
-
-def _one_line(text: str) -> str:
-    """A message as one line without control characters, which could rewrite the terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gpubook import files
 from gpubook.errors import BookError
 from gpubook.spam import assets
 
@@ -74,11 +75,10 @@ def load(
     """
     path = Path(path) if path else assets.dataset_path(progress)
     try:
-        raw = path.read_bytes()
+        raw = files.read_bytes(path)
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                raw = archive.read("SMSSpamCollection")
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+            raw = files.member_of(path, "SMSSpamCollection")
+    except (OSError, files.Malformed) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
             f"Cannot read {path}: {reason}; give the SMS Spam Collection with --data FILE, "
@@ -140,7 +140,7 @@ def _from_wheel(text: str, path: Path) -> list[tuple[str, str]]:
             first, *swallowed = row["text"].split("\n")
             records.append((LABELS[int(row["spam"])], first))
             records += [_record(line, path, len(records) + 1) for line in swallowed if line]
-    except (csv.Error, ValueError, IndexError, TypeError, AttributeError) as error:
+    except (csv.Error, ValueError, LookupError, TypeError, AttributeError) as error:
         raise _wrong(path, f"row {len(records) + 1} cannot be read ({error})") from error
     return records
 

@@ -9,14 +9,34 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gpubook import files
 from gpubook.errors import BookError, UsageError
 from gpubook.spam.data import LABELS
 from gpubook.spam.distributed import local_rank
 
 if TYPE_CHECKING:
     import torch
+
+
+_TOKENIZERS = ("tokenizer.json", "vocab.txt")
+_SIZE = {"type": "integer", "minimum": 1, "maximum": 10**6}
+_CONFIG = {
+    "type": "object",
+    "required": ["model_type"],
+    "properties": {
+        "model_type": {"type": "string"},
+        "hidden_size": _SIZE | {"maximum": 2**14},
+        "num_hidden_layers": _SIZE | {"maximum": 200},
+        "num_attention_heads": _SIZE | {"maximum": 2**10},
+        "intermediate_size": _SIZE | {"maximum": 2**16},
+        "max_position_embeddings": _SIZE,
+        "vocab_size": _SIZE,
+        "id2label": {"type": "object", "additionalProperties": {"type": "string"}},
+        "spam_threshold": {"type": "number", "minimum": 0, "maximum": 1},
+    },
+}
 
 
 class ModelError(BookError):
@@ -152,19 +172,58 @@ def quiet() -> None:
 
 
 def load_tokenizer(source: str | Path):
+    """The tokenizer of a folder, or of a name on the model hub. ModelError when it is none."""
+    if Path(source).is_dir() and not any((Path(source) / n).is_file() for n in _TOKENIZERS):
+        raise _unusable(source, f"there is neither {' nor '.join(_TOKENIZERS)}")
     return _load("AutoTokenizer", source)
 
 
-def load_model(source: str | Path, **settings) -> torch.nn.Module:
-    """A classifier of two labels in FP32: from a folder, or by a name on the model hub."""
+def load_model(source: str | Path, *, trained: bool = False, **settings) -> torch.nn.Module:
+    """A classifier of two labels in FP32: from a folder, or by a name on the model hub.
+
+    Every weight must be there and finite, but for the head, which training makes; with
+    ``trained`` the head, too, and nothing else may be there. Raises ModelError otherwise.
+    """
+    if Path(source).is_dir():
+        check_config(Path(source))
     names = dict(enumerate(LABELS))
-    return _load(
+    network, report = _load(
         "AutoModelForSequenceClassification",
         source,
         id2label=names,
         label2id={name: i for i, name in names.items()},
+        output_loading_info=True,
         **settings,
     )
+    wrong = report["missing_keys"] if trained else filter(_of_the_body, report["missing_keys"])
+    if missing := sorted(wrong):
+        raise _unusable(source, f"{len(missing)} weights are missing, such as {missing[0]}")
+    if trained and (unknown := sorted(report["unexpected_keys"])):
+        raise _unusable(source, f"{len(unknown)} weights have no place, such as {unknown[0]}")
+    if bad := [name for name, value in network.state_dict().items() if not value.isfinite().all()]:
+        raise _unusable(source, f"{bad[0]} holds numbers that are not finite")
+    return network
+
+
+def _of_the_body(name: str) -> bool:
+    heads = {"classifier", "pre_classifier", "classification_head", "score", "pooler"}
+    return heads.isdisjoint(name.split("."))
+
+
+def check_config(folder: Path) -> dict[str, Any]:
+    """A model folder's config.json, whole: its sizes, labels and threshold. ModelError else."""
+    import fastjsonschema
+
+    try:
+        config = files.read_json(folder / "config.json")
+        fastjsonschema.validate(_CONFIG, config)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).replace("data.", "", 1)
+        raise ModelError(
+            f"{folder} holds no readable config.json ({reason}); give a folder that "
+            f"spam_classify wrote."
+        ) from error
+    return config
 
 
 def _load(kind: str, source: str | Path, **settings):
@@ -177,11 +236,15 @@ def _load(kind: str, source: str | Path, **settings):
     local = Path(source).is_dir()
     try:
         return getattr(transformers, kind).from_pretrained(
-            str(source), local_files_only=local, **settings
+            str(source), local_files_only=local, trust_remote_code=False, **settings
         )
     except Exception as error:  # a damaged folder raises half a dozen types
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"Cannot load a model from {source}: {reason}; give a folder that holds "
-            f"config.json, model.safetensors and the tokenizer, or a name on the model hub."
-        ) from error
+        raise _unusable(source, reason) from error
+
+
+def _unusable(source: str | Path, reason: str) -> ModelError:
+    return ModelError(
+        f"Cannot load a model from {source}: {reason}; give a folder that holds "
+        f"config.json, model.safetensors and the tokenizer, or a name on the model hub."
+    )

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpubook.spam import batches
+from gpubook.spam.checkpoint import check_result
 from gpubook.spam.data import LABELS
-from gpubook.spam.model import Backend, ModelError, choose_backend, load_model, load_tokenizer
+from gpubook.spam.model import (
+    Backend,
+    ModelError,
+    check_config,
+    choose_backend,
+    load_model,
+    load_tokenizer,
+)
 from gpubook.spam.train import spam_probabilities
 
 
@@ -51,16 +58,20 @@ class Classifier:
                 f"with --model where it is (in a container: the mounted folder)."
             )
         backend = choose_backend(device, precision)
-        names = _labels_of(folder)
+        names = list(check_config(folder).get("id2label", {}).values())
         if sorted(names) != sorted(LABELS):
             raise ModelError(
                 f"{folder} is no classifier of ham and spam (its labels are {', '.join(names)}); "
                 f"give a folder that spam_classify wrote."
             )
-        network = load_model(folder).to(backend.device).eval()
+        check_result(folder)
+        network = load_model(folder, trained=True).to(backend.device).eval()
+        tokenizer = load_tokenizer(folder)
+        if len(tokenizer) > network.config.vocab_size:
+            raise ModelError(f"{folder}: its tokenizer has more words than its model")
         if threshold is None:
             threshold = float(getattr(network.config, "spam_threshold", 0.5))
-        return cls(network, load_tokenizer(folder), threshold, backend)
+        return cls(network, tokenizer, threshold, backend)
 
     def probabilities(self, texts: Sequence[str], *, batch_size: int | None = None) -> list[float]:
         """Probability of spam of each text, in the order given."""
@@ -91,14 +102,3 @@ class Classifier:
         if "\ufffd" in text:
             notes.append("bytes that are not UTF-8 were replaced")
         return "; ".join(notes)
-
-
-def _labels_of(folder: Path) -> list[str]:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return [str(name) for name in config.get("id2label", {}).values()]
-    except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(
-            f"{folder} holds no readable config.json ({getattr(error, 'strerror', None) or error});"
-            f" give a folder that spam_classify wrote."
-        ) from error

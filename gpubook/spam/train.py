@@ -19,7 +19,7 @@ import numpy as np
 
 from gpubook.errors import BookError, UsageError
 from gpubook.spam import assets, batches, checkpoint, metrics
-from gpubook.spam.data import LABELS, Split
+from gpubook.spam.data import Split
 from gpubook.spam.distributed import Alone, World
 from gpubook.spam.model import (
     Backend,
@@ -124,7 +124,7 @@ def train(
     result = run.finish(folder, provenance or {})
     if world.first:
         shutil.rmtree(saved, ignore_errors=True)
-        log(f"Saved in {folder}: model, tokenizer, labels, metrics.json")
+        log(f"Saved in {folder}: model, tokenizer, metrics.json")
     world.wait()
     stages.end("test and save")
     return Trained(folder, run.history, run.losses, result, asdict(run.recipe), stages.seconds)
@@ -359,20 +359,22 @@ class _Run:
         if not path.is_file():
             log(f"No checkpoint in {saved}: starting from the beginning.")
             return
-        state = checkpoint.load(path)
-        mine = self.identity()
-        changed = [key for key, value in state["identity"].items() if value != mine.get(key)]
-        if changed:
-            raise UsageError(
-                f"--resume: {path} was made with another {', '.join(changed)}; repeat the first "
-                f"command's options, or start again without --resume"
-            )
-        self.stepper.restore(state["stepper"])
-        torch.set_rng_state(state["random"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.epoch_seconds, self.epoch_loss = state["epoch_seconds"], state["epoch_loss"]
-        self.history = json.loads(state["history"])
-        self.losses = [(a, b) for a, b in state["losses"]]
+        with checkpoint.reading(path):
+            state = checkpoint.load(path)
+            mine = self.identity()
+            changed = [key for key, value in mine.items() if value != state["identity"][key]]
+            if changed:
+                raise UsageError(
+                    f"--resume: {path} was made with another {', '.join(changed)}; repeat the "
+                    f"first command's options, or start again without --resume"
+                )
+            self.stepper.restore(state["stepper"])
+            torch.set_rng_state(state["random"])
+            self.step, self.seconds = int(state["step"]), float(state["seconds"])
+            self.epoch_seconds = float(state["epoch_seconds"])
+            self.epoch_loss = float(state["epoch_loss"])
+            self.history = [dict(row) for row in json.loads(state["history"])]
+            self.losses = [(float(a), float(b)) for a, b in state["losses"]]
         log(f"Resumed after step {self.step} of {self.total_steps}.")
 
     # -- the result -------------------------------------------------------------------------
@@ -430,7 +432,6 @@ class _Run:
         self.network.config.spam_threshold = result["threshold"]
         self.network.config.save_pretrained(folder)  # again, now with the threshold
         self.tokenizer.save_pretrained(folder)
-        (folder / "labels.json").write_text(json.dumps(list(LABELS)) + "\n", encoding="utf-8")
         record = {
             "recipe": asdict(self.recipe),
             "backend": asdict(self.backend),
@@ -447,6 +448,7 @@ class _Run:
         }
         text = json.dumps({**result, "provenance": record}, indent=1)
         (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        checkpoint.mark(folder)
 
 
 def usual_learning_rate(width: int) -> float:

@@ -154,6 +154,22 @@ def test_without_a_rendered_book_the_command_is_one_line(bundle, tmp_path):
     assert left(tmp_path) == []
 
 
+def test_a_secret_beside_the_project_stays_out_of_the_bundle(bundle, tmp_path, monkeypatch):
+    """With git: what is not tracked. Without: what the bundle's sums do not name."""
+    root = tmp_path / "repository"
+    root.mkdir()
+    monkeypatch.setattr(bundle, "ROOT", root)
+    for name in ("Makefile", ".env"):
+        (root / name).write_text("TOKEN=secret", encoding="utf-8")
+    with pytest.raises(bundle.BundleError, match="neither git nor"):
+        list(bundle.repository())
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  repository/Makefile\n", encoding="utf-8")
+    assert [name for name, _ in bundle.repository()] == ["repository/Makefile"]
+    for command in (["init", "-q"], ["add", "Makefile"]):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    assert [name for name, _ in bundle.repository()] == ["repository/Makefile"]
+
+
 def test_the_repositorys_files_are_those_that_git_does_not_ignore(bundle):
     names = {name for name, _ in bundle.repository()}
     assert {"repository/Makefile", "repository/docker/jupyterhub/start"} <= names

@@ -98,7 +98,7 @@ OTHER = GOOD.replace("What is", "And what is")
         ("title = 'x'\n" + GOOD, "expected .*question.* entries, nothing else"),
         ("question = 3\n", "expected .*question.* entries"),
         ("", "expected .*question.* entries"),
-        ("[[question", "is not valid TOML"),
+        ("[[question", "is not TOML"),
         (GOOD + GUESS.replace('unit = "times"', ""), "guess speed: expected the fields"),
         (GOOD + GUESS.replace('unit = "times"', "options = ['a']"), "expected 2 to 5 options"),
         (GOOD + WHY + WHY, "two solutions of one exercise"),

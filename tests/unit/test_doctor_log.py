@@ -242,7 +242,7 @@ def test_a_closed_standard_input_is_misuse_on_one_line():
         capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr.startswith("gpubook: cannot read -: ")
+    assert done.stderr.startswith("gpubook: standard input is closed: ")
     assert done.stderr.count("\n") == 1
 
 

@@ -10,6 +10,7 @@ import sys
 import xml.etree.ElementTree as ET
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from tests.conftest import gpubook
@@ -136,23 +137,23 @@ def test_a_notebook_that_never_finishes_its_page_has_failed(book):
 
 
 def test_time_limits_end_a_cell_and_a_notebook(book):
-    tiny_book.add(book, "01-slow", "import time; time.sleep(300)")
+    tiny_book.add(book, "01-slow", "import time; time.sleep(300)", "x = 1")
     cell = gpubook("run", "--cell-timeout", "1", cwd=book)
     assert cell.returncode == 1
-    assert "a cell ran over its 1 s" in cell.stdout
+    assert "cell 3 (cell-0): Timeout: a cell ran over its 1 s" in cell.stdout
     total = gpubook("run", "--timeout", "3", cwd=book)
     assert total.returncode == 1
     assert "stopped: over its 3 s" in total.stdout
     assert "results/01-slow.json" not in tiny_book.outputs(book)
 
 
-def _running(book):
+def _running(book, first="pass", then="time.sleep(300)"):
     """A run in the middle of its notebook, and the process id of the notebook's kernel."""
     said = book / "said"
     os.mkfifo(said)
     listening = os.open(said, os.O_RDONLY | os.O_NONBLOCK)
-    code = f"import os, pathlib, time; pathlib.Path({str(said)!r}).write_text(str(os.getpid()))"
-    tiny_book.add(book, "01-slow", code, "time.sleep(300)")
+    code = f"import os, pathlib, re, time; pathlib.Path({str(said)!r}).write_text(str(os.getpid()))"
+    tiny_book.add(book, "01-slow", first, code, then)
     process = subprocess.Popen(
         [sys.executable, "-m", "gpubook.cli", "run"],
         cwd=book,
@@ -181,6 +182,46 @@ def test_a_stopped_run_leaves_no_result_and_no_process(book, how):
     tiny_book.add(book, "01-slow", "x = 1")
     assert gpubook("run", cwd=book).returncode == 0
     assert tiny_book.outputs(book) == ["executed/01-slow.ipynb", "results/01-slow.json"]
+
+
+SLEEP = ["sleep", str(10**6 + os.getpid())]
+DAEMON = f"import subprocess; d = subprocess.Popen(['setsid', '-f', *{SLEEP}])"
+
+
+def sleepers() -> list[int]:
+    return [p.pid for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == SLEEP]
+
+
+def test_what_a_notebook_leaves_running_is_ended_and_named(book):
+    tiny_book.add(book, "01-daemon", f"{DAEMON}; d.wait()")
+    done = gpubook("run", cwd=book)
+    assert done.returncode == 0, done.stdout
+    assert "ended what it left running: sleep" in done.stdout
+    assert sleepers() == []
+
+
+@pytest.mark.parametrize("cell", ["time.sleep(300)", "re.match('(a+)+b', 'a' * 50)"])
+def test_after_kill_9_neither_a_kernel_that_is_busy_nor_its_daemon_stays(book, cell):
+    """The second cell never lets another thread of its kernel run."""
+    process, kernel = _running(book, f"{DAEMON}; d.wait()", cell)
+    (daemon,) = sleepers()
+    ends = [os.pidfd_open(pid) for pid in (kernel, daemon)]
+    process.kill()
+    process.wait()
+    for end in ends:
+        assert select.select([end], [], [], 30)[0], "it runs on"
+        os.close(end)
+    assert [name for name in tiny_book.outputs(book) if not name.startswith("work/")] == []
+
+
+def test_fifty_megabytes_of_output_are_no_result_and_no_large_file(book):
+    tiny_book.add(book, "01-loud", "for _ in range(50): print('x' * 2**20)", "x = 1")
+    done = gpubook("run", cwd=book)
+    assert done.returncode == 1
+    said = "cell 3 (cell-0): TooMuchOutput: the cells printed and showed more than 16 MiB"
+    assert said in done.stdout
+    assert tiny_book.outputs(book) == ["failed/01-loud.ipynb"]
+    assert (book / "_build" / "failed" / "01-loud.ipynb").stat().st_size < 20 * 2**20
 
 
 def test_two_runs_at_once_each_leave_a_whole_result(book):

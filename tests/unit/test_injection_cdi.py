@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -189,6 +190,33 @@ def test_the_stub_has_the_real_names_with_nothing_in_them(tree):
         path = Path(mount.host)
         assert path.is_relative_to(tree)
         assert path.name == "nvidia-smi" or path.stat().st_size == 0
+
+
+def test_the_stub_writes_nothing_outside_its_folder(tree, tmp_path):
+    text = (CAPTURES / "cdi-nvidia.yaml").read_text(encoding="utf-8")
+    for name in ("cdi-nvidia.yaml", "nvidia-smi.txt"):
+        shutil.copy(CAPTURES / name, tmp_path / name)
+    for path in ("hostPath: /usr/", "path: /usr/"):
+        assert path in text
+        spoilt = text.replace(path, path + "../../outside/")
+        (tmp_path / "cdi-nvidia.yaml").write_text(spoilt, encoding="utf-8")
+        with pytest.raises(cdi.SpecError, match="leaves the stub's folder"):
+            stub.build(tree, tmp_path)
+        assert not tree.exists()
+        assert not (tmp_path / "outside").exists()
+
+
+def test_no_line_of_the_recorded_text_is_a_command(tree, tmp_path):
+    shutil.copy(CAPTURES / "cdi-nvidia.yaml", tmp_path)
+    said = f"a GPU\nEND\ntouch {tmp_path}/ran\n"
+    (tmp_path / "nvidia-smi.txt").write_text(said, encoding="utf-8")
+    made = stub.build(tree, tmp_path)
+    (smi,) = {
+        m["hostPath"] for m in made["containerEdits"]["mounts"] if m["hostPath"].endswith("smi")
+    }
+    done = subprocess.run([smi], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{stub.NOTICE}\n{said}{stub.NOTICE}\n"
+    assert not (tmp_path / "ran").exists()
 
 
 def test_the_stubs_nodes_are_dev_null_under_other_names(tree):

@@ -151,7 +151,7 @@ def test_a_capture_without_mountinfo_is_refused(tmp_path):
 def test_a_capture_with_broken_json_is_named(tmp_path):
     (tmp_path / "mountinfo").write_text(MOUNTINFO)
     (tmp_path / "inspect.json").write_text("[{")
-    with pytest.raises(observation.MalformedInput, match=r"inspect\.json: not JSON"):
+    with pytest.raises(BookError, match=r"inspect\.json is not JSON"):
         injection.from_capture(tmp_path)
 
 

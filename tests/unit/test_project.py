@@ -137,8 +137,14 @@ BREAKS = {
     "a wrong spread": (fields(spread=0.0), "result", "spread is 0"),
     "a wrong n": (fields(n=1000), "result", "n is 1000, but there are 30"),
     "few runs": (fields(**FEW), "result", "n must be bigger than or equal to 10"),
-    "not a number": (put(R, '"spread": ', '"spread": NaN, "was": '), "result", "not finite"),
-    "endless": (put(R, '"median": ', '"median": Infinity, "was": '), "result", "not finite"),
+    "not a number": (
+        put(R, '"spread": ', '"spread": NaN, "was": '),
+        "result container", "NaN is not a finite number",
+    ),
+    "endless": (
+        put(R, '"median": ', '"median": Infinity, "was": '),
+        "result container", "Infinity is not a finite number",
+    ),
     "negative times": (fields(samples=[-1.0] * 30, median=1.0), "result", "bigger than 0"),
     "no container": (fields(container=None), "result container", "contain"),
     "measured outside": (fields(container=EXT4), "container", "ext4: that is a machine's own"),

@@ -2,13 +2,15 @@
 
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from gpubook.spam import assets, cli
+from gpubook.errors import UsageError
+from gpubook.spam import assets, checkpoint, cli
 from gpubook.spam.model import ModelError
 from gpubook.spam.predict import Classifier
 
@@ -65,14 +67,105 @@ def test_a_folder_that_is_no_classifier_of_spam_is_one_line(tmp_path, undisturbe
         Classifier.load(tmp_path / "nowhere")
     with pytest.raises(ModelError, match=r"config\.json"):
         Classifier.load(tmp_path)
-    (tmp_path / "config.json").write_text('{"id2label": {"0": "cat", "1": "dog"}}')
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "bert", "id2label": {"0": "cat", "1": "dog"}}'
+    )
     with pytest.raises(ModelError, match="cat, dog"):
         Classifier.load(tmp_path)
-    (tmp_path / "config.json").write_text((undisturbed.folder / "config.json").read_text())
-    (tmp_path / "model.safetensors").write_bytes(b"cut short")
-    with pytest.raises(ModelError) as caught:
-        Classifier.load(tmp_path, device="cpu")
-    assert "\n" not in str(caught.value)
+
+
+def remarked(folder):
+    """The folder with a marker that fits what is in it now: whoever broke it was thorough."""
+    (folder / checkpoint.MARKER).unlink()
+    checkpoint.mark(folder)
+
+
+def weights(change):
+    def spoil(folder):
+        from safetensors.torch import load_file, save_file
+
+        tensors = load_file(folder / "model.safetensors")
+        change(tensors)
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+    return spoil
+
+
+def config(**changes):
+    def spoil(folder):
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes), encoding="utf-8")
+
+    return spoil
+
+
+def first(tensors):
+    return next(name for name in sorted(tensors) if "query.weight" in name)
+
+
+SPOILT = {
+    "not a number": (
+        weights(lambda t: t[first(t)].fill_(float("nan"))),
+        "holds numbers that are not finite",
+    ),
+    "a weight less": (weights(lambda t: t.pop(first(t))), "1 weights are missing, such as"),
+    "no head": (weights(lambda t: t.pop("classifier.weight")), "such as classifier.weight"),
+    "one layer less": (config(num_hidden_layers=1), "weights have no place, such as"),
+    "one layer more": (config(num_hidden_layers=3), "weights are missing, such as"),
+    "another width": (config(hidden_size=64), "Cannot load a model from"),
+    "no layers": (config(num_hidden_layers=-1), "num_hidden_layers must be bigger than"),
+    "layers without end": (config(num_hidden_layers=10**9), "must be smaller than or equal to 200"),
+    "a threshold that is a text": (config(spam_threshold="0.5"), "spam_threshold must be number"),
+    "no tokenizer": (
+        lambda f: (f / "tokenizer.json").unlink(),
+        "there is neither tokenizer.json nor vocab.txt",
+    ),
+    "a tokenizer of deep JSON": (
+        lambda f: (f / "tokenizer.json").write_text("[" * 100_000),
+        "Cannot load a model from",
+    ),
+    "weights cut short": (
+        lambda f: (f / "model.safetensors").write_bytes(b"cut short"),
+        "Cannot load a model from",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_spoilt_model_is_one_line_and_labels_nothing(undisturbed, tmp_path, capsys, name):
+    spoil, says = SPOILT[name]
+    folder = shutil.copytree(undisturbed.folder, tmp_path / "model")
+    (folder / "vocab.txt").unlink(missing_ok=True)
+    spoil(folder)
+    for mark, said in ((None, "is no whole result of spam_classify"), (remarked, says)):
+        if mark:
+            mark(folder)
+        assert cli.predict(["--model", str(folder), "--device", "cpu", "win cash now"]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1
+        assert said in err or says in err
+
+
+def test_a_folder_with_code_neither_asks_nor_runs_it(undisturbed, tmp_path, monkeypatch):
+    folder = shutil.copytree(undisturbed.folder, tmp_path / "model")
+    (folder / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    config(auto_map={"AutoModelForSequenceClassification": "mine.Mine"}, model_type="mine")(folder)
+    remarked(folder)
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asks"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\ny\n"))
+    with pytest.raises(ModelError):
+        Classifier.load(folder, device="cpu")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_result_is_readable_alike_and_replaced_only_where_nothing_else_is(undisturbed, tmp_path):
+    folder = shutil.copytree(undisturbed.folder, tmp_path / "model")
+    assert len({path.stat().st_mode for path in undisturbed.folder.iterdir()}) == 1
+    checkpoint.refuse_foreign_folder(folder)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"other files \(notes\.txt\)"):
+        checkpoint.refuse_foreign_folder(folder)
 
 
 def ask(monkeypatch, capsys, folder, *arguments, stdin=b"", tty=False):
@@ -113,11 +206,12 @@ def test_messages_come_from_arguments_file_or_input_in_order(
 
 
 @pytest.mark.parametrize("stdin", [b"", b"\n", b"  \n\t\n"])
-def test_nothing_to_label_is_misuse_and_shows_the_usage(monkeypatch, capsys, tmp_path, stdin):
+def test_nothing_to_label_is_misuse_in_one_line(monkeypatch, capsys, tmp_path, stdin):
     code, out, err = ask(monkeypatch, capsys, tmp_path, stdin=stdin)
     assert (code, out) == (2, "")
     assert "no message" in err
-    assert "usage: spam_predict" in err
+    assert "spam_predict --help" in err
+    assert err.count("\n") == 1
 
 
 def test_at_a_terminal_it_does_not_wait_for_input(monkeypatch, capsys, tmp_path):
@@ -164,7 +258,8 @@ def test_spam_classify_refuses_wrong_options_before_loading_anything(capsys, opt
     assert cli.classify(option) == 2
     err = capsys.readouterr().err
     assert option[0] in err
-    assert "usage: spam_classify" in err
+    assert "spam_classify --help" in err
+    assert err.count("\n") == 1
 
 
 def test_spam_classify_names_a_wrong_data_file_in_one_line(capsys, tmp_path):

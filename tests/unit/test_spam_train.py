@@ -106,11 +106,33 @@ def test_a_checkpoint_of_another_recipe_is_refused(tiny, tmp_path):
         run(tiny, tmp_path / "model", recipe=other, resume=True)
 
 
-def test_a_damaged_checkpoint_is_one_line(tiny, tmp_path):
+def without(*keys, **changes):
+    def spoil(path):
+        whole = checkpoint.load(path)
+        kept = {key: value for key, value in whole.items() if key not in keys}
+        checkpoint.save(kept | changes, path)
+
+    return spoil
+
+
+SPOILT = {
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:2000]),
+    "empty": lambda path: path.write_bytes(b""),
+    "a text": lambda path: path.write_text("step 3"),
+    "a list": lambda path: checkpoint.save([1, 2], path),
+    "without a step": without("step"),
+    "without an identity": without("identity"),
+    "half an optimiser": without(stepper={"model": {}}),
+    "a step that is a text": without(step="soon"),
+    "losses that are a text": without(losses="none"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_damaged_checkpoint_is_one_line(tiny, tmp_path, name):
     with pytest.raises(train.Interrupted):
         run(tiny, tmp_path / "model", stop=lambda: True)
-    state = tmp_path / "model.checkpoint" / "state.pt"
-    state.write_bytes(state.read_bytes()[:2000])
+    SPOILT[name](tmp_path / "model.checkpoint" / "state.pt")
     with pytest.raises(checkpoint.StorageError, match="without --resume") as caught:
         run(tiny, tmp_path / "model", resume=True)
     assert "\n" not in str(caught.value)

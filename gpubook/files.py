@@ -1,0 +1,189 @@
+"""Every file that a command reads comes through here: a regular one, not too large, not too deep.
+
+A refusal is an OSError with its reason (a FIFO, a device, too large) or :class:`Malformed`, which
+is a ValueError, too: whoever names the file for people catches these two.
+"""
+
+from __future__ import annotations
+
+import ast
+import errno
+import json
+import math
+import os
+import stat
+import sys
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from gpubook.errors import BookError, UsageError
+
+MEBIBYTE = 2**20
+LIMIT = 64 * MEBIBYTE
+"""The largest file that is read whole."""
+DEPTH = 100
+"""The deepest nesting that is read."""
+_SLOW = MEBIBYTE  # of TOML and YAML: their parsers take seconds for this
+_PARTS = 4_000_000  # of one document; aliases in YAML make many out of few
+
+
+class Malformed(BookError, ValueError):
+    """A text that is not what it should be: no UTF-8, no JSON, too deep, not finite."""
+
+
+def opened(path: str | Path) -> BinaryIO:
+    """A regular file, open to read. OSError for a folder, a pipe or a device, without a wait."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "It is a pipe or a device, not a file", str(path))
+
+
+def read_bytes(path: str | Path, limit: int = LIMIT) -> bytes:
+    """A whole file. OSError when it is no regular file or larger than ``limit`` bytes."""
+    with opened(path) as file:
+        return read_stream(file, str(path), limit)
+
+
+def read_stream(stream: BinaryIO, name: str, limit: int = LIMIT) -> bytes:
+    """All of a stream. OSError when it is more than ``limit`` bytes."""
+    raw = stream.read(limit + 1)
+    if len(raw) > limit:
+        raise OSError(errno.EFBIG, f"It is larger than {limit // MEBIBYTE} MiB", name)
+    return raw
+
+
+def home() -> Path:
+    """The user's home folder; where there is neither $HOME nor such a user, the root."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
+
+
+def standard_input() -> BinaryIO:
+    """Standard input's bytes. Raises UsageError where it is closed."""
+    if sys.stdin is None:
+        raise UsageError("standard input is closed: pipe a text in, or name a file")
+    return sys.stdin.buffer
+
+
+def text_of(raw: bytes, name: str | Path) -> str:
+    """Bytes as UTF-8 text; Malformed when they are not."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Malformed(f"{name} is not UTF-8 (byte {error.start})") from None
+
+
+def read_text(path: str | Path, limit: int = LIMIT) -> str:
+    """A whole file as UTF-8 text. OSError or Malformed."""
+    return text_of(read_bytes(path, limit), path)
+
+
+def json_of(text: str, name: str | Path) -> Any:
+    """Parsed JSON: finite numbers, real characters, not too deep. Malformed otherwise."""
+    return _document(lambda: json.loads(text, parse_constant=_refuse), f"{name} is not JSON")
+
+
+def read_json(path: str | Path) -> Any:
+    """A JSON file, parsed and checked. OSError or Malformed."""
+    return json_of(read_text(path), path)
+
+
+def toml_of(text: str, name: str | Path) -> dict[str, Any]:
+    """Parsed and checked TOML. Malformed otherwise."""
+    import tomllib
+
+    return _document(lambda: tomllib.loads(_short(text)), f"{name} is not TOML")
+
+
+def yaml_of(text: str, name: str | Path) -> Any:
+    """Parsed and checked YAML. Malformed otherwise."""
+    import yaml
+
+    def load() -> Any:
+        try:
+            return yaml.safe_load(_short(text))
+        except (yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
+            raise ValueError(error) from None  # a tag (!!bool) on a text that is none
+
+    return _document(load, f"{name} is not YAML")
+
+
+def python_of(text: str, name: str | Path) -> ast.Module:
+    """Parsed Python. Malformed when it is none, or nested too deep to be looked at."""
+    why = f"{name} is not Python"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the text's own style
+        tree = _guarded(lambda: ast.parse(text), why)
+    _shallow(tree, ast.iter_child_nodes, why)
+    return tree
+
+
+def member_of(path: str | Path, name: str, limit: int = LIMIT) -> bytes:
+    """One file out of a zip archive. OSError or Malformed: damaged, encrypted, too large."""
+    try:
+        with opened(path) as file, zipfile.ZipFile(file) as archive, archive.open(name) as member:
+            return read_stream(member, f"{path}: {name}", limit)
+    except KeyError:
+        raise Malformed(f"it holds no file {name}") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise Malformed(f"it is a damaged or an encrypted archive ({error})") from None
+
+
+def _short(text: str) -> str:
+    if len(text) > _SLOW:
+        raise ValueError("it is larger than 1 MiB")
+    return text
+
+
+def _guarded(parse: Callable[[], Any], why: str) -> Any:
+    try:
+        return parse()
+    except (ValueError, SyntaxError) as error:
+        raise Malformed(f"{why}: {str(error).splitlines()[0]}") from None
+    except (RecursionError, MemoryError):
+        raise Malformed(f"{why}: it is nested too deep") from None
+
+
+def _document(parse: Callable[[], Any], why: str) -> Any:
+    value = _guarded(parse, why)
+    for part in _shallow(value, _inner, why):
+        if isinstance(part, float) and not math.isfinite(part):
+            raise Malformed(f"{why}: {part} is not a finite number")
+        if isinstance(part, str) and not part.isascii():
+            _guarded(lambda part=part: part.encode(), why)
+    return value
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return (*value.keys(), *value.values())
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _shallow(value: Any, inner: Callable[[Any], Iterable[Any]], why: str) -> list[Any]:
+    """All parts of a tree, found level by level. Malformed below DEPTH levels."""
+    parts, level = [], [value]
+    for _ in range(DEPTH):
+        parts += level
+        level = list(islice((below for part in level for below in inner(part)), _PARTS))
+        if not level:
+            return parts
+        if len(parts) + len(level) > _PARTS:
+            raise Malformed(f"{why}: it has more than {_PARTS:,} parts")
+    raise Malformed(f"{why}: it is nested deeper than {DEPTH} levels")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a finite number")
