@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 UNIT = ROOT / "tests" / "unit"
 ALWAYS = UNIT / "test_tiny_notebook.py"
 """Executes a notebook and judges its results."""
-STEERING = {"pyproject.toml", "requirements.txt", "tests/conftest.py", "tools/bootstrap.py"}
+STEERING = ("pyproject.toml", "requirements/", "tests/conftest.py", "tools/bootstrap.py")
 _MODULE = re.compile(r"\b(?:gpubook|tests)(?:\.\w+)+")
 
 
@@ -113,7 +113,7 @@ def affected(root: Path, tests: list[Path], changed: set[Path]) -> dict[Path, in
     """The test files that the changed files can break, each with the nearest one's distance."""
     near: dict[Path, int] = {}
     for file in changed:
-        if file.relative_to(root).as_posix() in STEERING:
+        if file.relative_to(root).as_posix().startswith(STEERING):
             near |= {test: near.get(test, 99) for test in tests}
             continue
         own = {t: n for t in tests if (n := distance(root, t, file)) is not None}

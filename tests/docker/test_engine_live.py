@@ -196,7 +196,7 @@ def test_an_engine_killed_in_the_middle_of_a_page_is_one_line_and_exit_1(
     def kill_while_a_container_of_the_page_runs() -> None:
         wait_until(
             own, lambda: bool(listed(own, name="gpubook-02", status="running")), "no container",
-            name="gpubook-02",
+            container="gpubook-02",
         )  # fmt: skip
         os.kill(victim, signal.SIGKILL)
 

@@ -20,6 +20,7 @@ FILES = {
     "docker/start": "",
     "odd": "",
     "pyproject.toml": "",
+    "requirements/image.txt": "",
     "tests/unit/helper.py": "from gpubook import machine\n",
     "tests/unit/test_machine.py": "from .helper import machine\n",
     "tests/unit/test_doctor.py": "from gpubook import doctor\n",
@@ -63,7 +64,7 @@ def test_data_beside_a_module_and_folders_that_a_test_names_count(affected):
     assert affected("docker/start") == ["files"]
 
 
-@pytest.mark.parametrize("name", ["odd", "pyproject.toml"])
+@pytest.mark.parametrize("name", ["odd", "pyproject.toml", "requirements/image.txt"])
 def test_what_leads_nowhere_or_steers_all_affects_every_test(affected, name):
     assert set(affected(name)) == {"machine", "doctor", "command", "typed", "files"}
 

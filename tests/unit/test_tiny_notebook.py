@@ -9,8 +9,7 @@ from tests.unit import tiny_book
 def test_an_executed_notebook_leaves_its_page_its_results_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.delenv("REQUIRE", raising=False)
     book = tiny_book.make(tmp_path / "book")
-    square = 'page.ask("square", measure=lambda: {"n": N, "square": N * N}).data'
-    tiny_book.add(book, "01-square", square)
+    tiny_book.add(book, "01-square", '%%measure square\n{"n": N, "square": N * N}')
     done = gpubook("run", cwd=book)
     assert done.returncode == 0, done.stderr
     assert "01-square  executed in" in done.stdout
