@@ -140,3 +140,12 @@ def test_two_kernels_are_told_apart():
     two = ["NAME\n6.8.0\n", "NAME\n6.1.0\n"]
     assert names(NOTEBOOK, "same-kernel", systems=one)["same"] == "this machine's"
     assert names(NOTEBOOK, "same-kernel", systems=two)["same"] == "its own"
+
+
+def test_each_way_of_asking_for_a_gpu_was_started_often_enough_for_quantiles(page):
+    rows = page.evidence("gpu-starts").data
+    assert [row["request"] for row in rows] == [
+        "no GPU", "--device nvidia.com/gpu=all", "--gpus all", "--runtime=nvidia"
+    ]  # fmt: skip
+    for row in rows:
+        assert 0 < row["p10_s"] <= row["median_s"] <= row["p90_s"]
