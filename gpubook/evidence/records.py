@@ -16,8 +16,8 @@ from gpubook import files, machine
 from gpubook.errors import BookError
 
 SCHEMA = "gpubook.evidence/1"
-PREFERRED = "h100"
-"""The machine whose recording is replayed unless another is asked for."""
+PREFERRED = ("h100-docker29", "h100")
+"""The machines whose recordings are replayed first, unless another is asked for."""
 
 
 class EvidenceError(BookError):
@@ -170,7 +170,8 @@ def load_recording(path: Path) -> dict:
 def recordings_of(root: Path, notebook: str, name: str) -> list[dict]:
     """Every machine's recording of one evidence, the preferred machine's first."""
     paths = sorted((root / "recordings").glob(f"*/{notebook}/{name}.json"))
-    order = [os.environ.get("GPUBOOK_RECORDING") or PREFERRED, PREFERRED]
+    chosen = os.environ.get("GPUBOOK_RECORDING")
+    order = [chosen, *PREFERRED] if chosen else PREFERRED
 
     def rank(path: Path) -> tuple[int, str]:
         owner = path.parent.parent.name
