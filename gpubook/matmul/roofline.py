@@ -91,20 +91,39 @@ def sweep(device: str, kind: Kind, largest: int, *, seconds: float = 0.4) -> lis
     return rows
 
 
-def bound(row: dict, *, launch_seconds: float, peak_tflops: float, bytes_per_second: float) -> str:
-    """What bounds a product: ``"launch"``, ``"memory"`` or ``"arithmetic"``.
+def costs(
+    flops: float,
+    moved_bytes: float,
+    *,
+    launch_seconds: float,
+    peak_tflops: float,
+    bytes_per_second: float,
+) -> dict[str, float]:
+    """Seconds that each of the three would take by itself: the call, the bytes, the operations.
 
-    Each of the three would take a time by itself, the call, the bytes, the operations; the
-    longest is the bound. ``launch_seconds`` is the time of a product so small that nothing but
-    the call counts.
+    The longest is the least time that the work can take, and what bounds it.
+    """
+    return {
+        "launch": launch_seconds,
+        "memory": moved_bytes / bytes_per_second,
+        "arithmetic": flops / (peak_tflops * 1e12),
+    }
+
+
+def bound(row: dict, *, launch_seconds: float, peak_tflops: float, bytes_per_second: float) -> str:
+    """What bounds a product: ``"launch"``, ``"memory"`` or ``"arithmetic"``, by its `costs`.
+
+    ``launch_seconds`` is the time of a product so small that nothing but the call counts.
     """
     kind, n = kinds.KINDS[row["kind"]], row["n"]
-    costs = {
-        "launch": launch_seconds,
-        "memory": kind.bytes(n) / bytes_per_second,
-        "arithmetic": kinds.flops(n) / (peak_tflops * 1e12),
-    }
-    return max(costs, key=costs.get)
+    taken = costs(
+        kinds.flops(n),
+        kind.bytes(n),
+        launch_seconds=launch_seconds,
+        peak_tflops=peak_tflops,
+        bytes_per_second=bytes_per_second,
+    )
+    return max(taken, key=taken.get)
 
 
 def explain(rows: Sequence[dict], *, peak_tflops: float, bytes_per_second: float) -> list[dict]:

@@ -1,0 +1,156 @@
+"""``{gpubook-what-if} product`` and ``{gpubook-what-if} step``: a half of the page "What if".
+
+Each is a table of what was recorded beside the least that the formula allows, computed when the
+page is made, and above it controls that the page's script shows. Without a script the table stands
+alone. The second half carries data and script.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from importlib import resources
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.typing import ExtensionMetadata
+
+from gpubook.book import what_if
+from gpubook.matmul.kinds import KINDS
+
+HALVES = ("product", "step")
+
+
+def _select(name: str, label: str, options: list[tuple[str, str]], chosen: str) -> str:
+    inner = "".join(
+        f'<option value="{html.escape(value)}"{" selected" if value == chosen else ""}>'
+        f"{html.escape(text)}</option>"
+        for value, text in options
+    )
+    return f'<label>{label}<select name="{name}">{inner}</select></label>'
+
+
+def _slider(name: str, label: str, values: list[int], chosen: int) -> str:
+    return (
+        f"<label>{label}: <output></output>"
+        f'<input type="range" name="{name}" min="0" max="{len(values) - 1}" step="1" '
+        f'value="{values.index(chosen)}" data-values="{" ".join(map(str, values))}"></label>'
+    )
+
+
+def _places(least: int, most: int, recorded: set[int]) -> list[int]:
+    """Powers of two, what lies half-way between them, and what was recorded."""
+    powers = [2**k for k in range(20) if least <= 2**k <= most]
+    return sorted({*powers, *(3 * p // 2 for p in powers[:-1]), *recorded})
+
+
+def controls(half: str, data: dict) -> str:
+    """The form of one half, hidden until the script takes it."""
+    recorded = data["recorded"][half]
+    names = data["trained"] if half == "step" else [kind["name"] for kind in data["kinds"]]
+    cards = [(card["name"], card["name"]) for card in data["cards"]]
+    fields = [
+        _select("card", "Card", cards, recorded[-1]["card"] if recorded else cards[0][0]),
+        _select("kind", "Format", [(name, KINDS[name].title) for name in names], "fp16"),
+    ]
+    if half == "product":
+        fields.append(_slider("n", "N", _places(16, 65536, {r["n"] for r in recorded}), 8192))
+    else:
+        batches, lengths = ({r[key] for r in recorded} for key in ("batch", "length"))
+        fields.append(_slider("batch", "Batch", _places(1, 1024, batches), 64))
+        fields.append(_slider("length", "Length in tokens", _places(8, 512, lengths), 32))
+    said = {
+        "seconds": "Least time",
+        "bound": "Bound by",
+        "memory": "Memory",
+        "work": "Work",
+        "recorded": "Recorded",
+    }
+    answer = "".join(f'<dt>{text}</dt><dd data-say="{key}"></dd>' for key, text in said.items())
+    title = "a matrix product" if half == "product" else "a training step"
+    return (
+        f'<form class="gb-what-if" id="gb-what-if-{half}" aria-label="What if: {title}" hidden>'
+        f'<div class="fields">{"".join(fields)}</div>'
+        f'<dl role="status">{answer}</dl>'
+        '<svg viewBox="0 0 340 235" role="img"></svg></form>'
+    )
+
+
+def _time(seconds: float) -> str:
+    size, unit = next(
+        ((size, unit) for size, unit in ((1, "s"), (1e-3, "ms")) if seconds >= size), (1e-6, "µs")
+    )
+    return f"{seconds / size:.3g} {unit}"
+
+
+def rows(half: str, root: Path) -> list[list[str]]:
+    """The table: what was recorded, the least by the formula, and how many times that it took."""
+    cards = {card.name: card for card in what_if.cards(root)}
+    made = []
+    for row in what_if.products(root) if half == "product" else what_if.steps(root):
+        card, kind = cards[row["card"]], KINDS[row["kind"]]
+        if half == "product":
+            answer = what_if.product(card, kind, row["n"])
+            what = [f"{row['n']:,}"]
+        else:
+            answer = what_if.step(card, kind, row["batch"], row["length"])
+            what = [row["name"], f"{row['batch']} × {row['length']}"]
+        ratio = row["seconds"] / answer["seconds"]
+        times = [_time(row["seconds"]), _time(answer["seconds"]), f"{ratio:.3g}"]
+        machine = f"{row['card']} ({row['machine']})"
+        made.append([machine, kind.title, *what, *times, answer["bound"]])
+    return made
+
+
+def table(half: str, root: Path) -> str:
+    """`rows` as HTML."""
+    what = ["N"] if half == "product" else ["Rung", "Batch × length"]
+    heads = ["Card", "Format", *what, "Recorded", "Least", "Times the least", "Bound"]
+    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows(half, root)
+    )
+    return (
+        f'<div class="gb-what-if-table" id="gb-what-if-{half}-recorded" tabindex="0" '
+        'role="region" aria-label="Recorded points"><table class="table">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def script(data: dict) -> str:
+    """The data and the script, which must follow both halves."""
+    folder = resources.files("gpubook.book")
+    code = folder.joinpath("what_if.js").read_text(encoding="utf-8")
+    style = folder.joinpath("what_if.css").read_text(encoding="utf-8")
+    given = json.dumps(data).replace("</", "<\\/")
+    return (
+        f"<style>{style}</style>"
+        f'<script type="application/json" id="gb-what-if-data">{given}</script>'
+        f"<script>{code}</script>"
+    )
+
+
+class _WhatIf(SphinxDirective):
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        half = directives.choice(self.arguments[0], HALVES)
+        root = Path(self.env.app.srcdir)
+        data = what_if.data(root)
+        for path in (root / "recordings").glob("*/*/*.json"):
+            if path.stem in {"products", "roofline-gpu", "ladder"}:
+                self.env.note_dependency(str(path))
+        markup = controls(half, data) + table(half, root)
+        if half == HALVES[-1]:
+            markup += script(data)
+        return [nodes.raw("", markup, format="html")]
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Register with Sphinx."""
+    app.add_directive("gpubook-what-if", _WhatIf)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
