@@ -96,17 +96,66 @@ def wheel_of(torch: str, cuda: str, machine: str) -> Wheel | None:
 
 def wheels_for(capability: str, driver: str, machine: str, torch: str) -> list[Wheel]:
     """The builds of one PyTorch release that this GPU and this driver run, newest CUDA first."""
-    offered = [wheel_of(torch, cuda, machine) for cuda in {row.cuda for row in table().wheels}]
-    fits = [
+    return [
         wheel
-        for wheel in offered
-        if wheel
-        and wheel.runs_on(capability)
-        and numbers(driver)[0] >= (driver_for(wheel.cuda) or 0)
+        for wheel in offered(torch, machine)
+        if wheel.runs_on(capability) and numbers(driver)[0] >= (driver_for(wheel.cuda) or 0)
     ]
-    return sorted(fits, key=lambda wheel: numbers(wheel.cuda), reverse=True)
 
 
 def index_of(wheel: Wheel) -> str:
     """PyTorch's package index with this build: ``…/whl/cu130`` for CUDA 13.0."""
     return f"https://download.pytorch.org/whl/cu{wheel.cuda.replace('.', '')}"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What an image asks of a card's host, and whether its PyTorch has code for the card.
+
+    ``first`` and ``last``: the driver branches that serve both image and card; ``last`` is ``None``
+    where no end is known. ``code``: ``None`` without PyTorch. ``instead``: builds of the same
+    release with code for the card, where this one has none.
+    """
+
+    generation: Generation
+    first: int
+    last: int | None
+    code: bool | None = None
+    instead: tuple[Wheel, ...] = ()
+
+    @property
+    def possible(self) -> bool:
+        """Whether any driver serves both image and card."""
+        return self.last is None or self.first <= self.last
+
+    def driver(self, branch: int) -> bool:
+        """Whether a driver of this branch serves both."""
+        return self.first <= branch and (self.last is None or branch <= self.last)
+
+
+def fit(capability: str, cuda: str, *, wheel: Wheel | None = None, torch: str = "") -> Fit | None:
+    """Whether an image with this CUDA, and maybe this build of this PyTorch, runs on a card.
+
+    ``None`` for a card or a CUDA that the table does not know.
+    """
+    generation, driver = generation_of(capability), driver_for(cuda)
+    if generation is None or driver is None:
+        return None
+    first = max(driver, generation.first)
+    code = wheel.runs_on(capability) if wheel else None
+    others = offered(torch, wheel.machine) if wheel and not code else ()
+    instead = tuple(other for other in others if other.runs_on(capability))
+    return Fit(generation, first, generation.last, code, instead)
+
+
+def offered(torch: str, machine: str) -> tuple[Wheel, ...]:
+    """The builds that the table has for a PyTorch release, newest CUDA first."""
+    builds = {row.cuda for row in table().wheels}
+    rows = [wheel_of(torch, cuda, machine) for cuda in sorted(builds, key=numbers, reverse=True)]
+    return tuple(row for row in rows if row)
+
+
+def releases() -> list[str]:
+    """The PyTorch releases from the first to the last that a row of the table begins with."""
+    minors = sorted(numbers(row.torch) for row in table().wheels)
+    return [f"{minors[0][0]}.{minor}" for minor in range(minors[0][1], minors[-1][1] + 1)]

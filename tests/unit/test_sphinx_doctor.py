@@ -47,6 +47,7 @@ def test_the_page_is_in_the_book_and_uses_both_directives():
     page = (ROOT / "book/troubleshooting.md").read_text(encoding="utf-8")
     assert re.findall(r"{(gpubook-[\w-]+)}", page) == [
         "gpubook-doctor-search",
+        "gpubook-chooser",
         "gpubook-compat",
         "gpubook-doctor-rules",
     ]

@@ -1,0 +1,143 @@
+"""``{gpubook-chooser}``: which driver runs which image on which card, asked of the doctor's table.
+
+Every answer is worked out here, when the page is made, by `gpubook.doctor.compat.fit`; the page's
+script only looks it up. Without a script the tables of ``{gpubook-compat}`` stand alone.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from importlib import resources
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.typing import ExtensionMetadata
+
+from gpubook.doctor import compat
+from gpubook.doctor.compat import Fit, Wheel
+from gpubook.matmul import peaks
+
+_OPEN = {
+    "only": "The card runs with NVIDIA's open kernel modules only.",
+    "no": "NVIDIA's open kernel modules do not drive this card: install the closed ones.",
+    "yes": "",
+}
+
+
+def cards() -> dict[str, str]:
+    """Cards to choose from: name to compute capability. Named ones first, then generations."""
+    named = {peak.name: peak.capability for peak in peaks.table()}
+    others = {f"another {g.name} card": g.capability for g in compat.table().generations}
+    return named | others
+
+
+def images() -> dict[str, tuple[str, str, Wheel | None]]:
+    """Images to choose from: label to CUDA version, PyTorch release and its build."""
+    made: dict[str, tuple[str, str, Wheel | None]] = {
+        f"CUDA {row.major}, no PyTorch": (f"{row.major}.0", "", None) for row in compat.table().cuda
+    }
+    for torch in reversed(compat.releases()):
+        for machine in ("x86_64", "aarch64"):
+            for wheel in compat.offered(torch, machine):
+                made[f"PyTorch {torch}, CUDA {wheel.cuda}, {machine}"] = (wheel.cuda, torch, wheel)
+    return made
+
+
+def drivers(fit: Fit) -> str:
+    """The driver branches that serve, in words."""
+    if not fit.possible:
+        return (
+            f"No driver serves both: the image needs {fit.first} or later, "
+            f"and {fit.generation.name} cards end with {fit.last}."
+        )
+    if fit.last is None:
+        return f"Any driver from {fit.first} on serves image and card."
+    return f"Drivers from {fit.first} to {fit.last} serve image and card."
+
+
+def code(fit: Fit, capability: str) -> str:
+    """Whether PyTorch has code for the card, in words."""
+    if fit.code is None:
+        return "Whether the program has code for this card, its makers must say."
+    if fit.code:
+        return f"This PyTorch has code for compute capability {capability}."
+    if not fit.instead:
+        return (
+            f"This PyTorch has no code for compute capability {capability}, and no other build of "
+            "the release in the table has: take another release."
+        )
+    builds = ", ".join(f"{wheel.cuda} ({compat.index_of(wheel)})" for wheel in fit.instead)
+    return (
+        f"This PyTorch has no code for compute capability {capability}. Builds of the same release "
+        f"that have it: CUDA {builds}."
+    )
+
+
+def answer(capability: str, cuda: str, torch: str, wheel: Wheel | None) -> dict:
+    """What the page says of a card and an image: a verdict, the drivers, and the rest."""
+    fit = compat.fit(capability, cuda, wheel=wheel, torch=torch)
+    if fit is None:
+        return {"verdict": "Not known", "drivers": "The table lacks this pair.", "rest": ""}
+    good = fit.possible and fit.code is not False
+    verdict = "Runs" if good and fit.code else "Can run" if good else "Does not run"
+    rest = f" {code(fit, capability)} {_OPEN[fit.generation.open]}".rstrip()
+    return {
+        "verdict": verdict,
+        "drivers": drivers(fit),
+        "rest": rest,
+        "first": fit.first,
+        "last": fit.last,
+    }
+
+
+def data() -> dict:
+    """All answers: the cards' capabilities, the images, and an answer for each pair of both."""
+    pairs = {
+        capability: [answer(capability, *image) for image in images().values()]
+        for capability in sorted(set(cards().values()))
+    }
+    texts = list(dict.fromkeys(json.dumps(a) for row in pairs.values() for a in row))
+    place = {text: n for n, text in enumerate(texts)}
+    return {
+        "cards": cards(),
+        "images": list(images()),
+        "answers": [json.loads(text) for text in texts],
+        "pairs": {c: [place[json.dumps(a)] for a in row] for c, row in pairs.items()},
+    }
+
+
+def _options(names: list[str]) -> str:
+    return "".join(f"<option>{html.escape(name)}</option>" for name in names)
+
+
+def markup() -> str:
+    """The form, hidden until its script takes it, with data, style and script."""
+    given = data()
+    folder = resources.files("gpubook.book")
+    text = json.dumps(given).replace("</", "<\\/")
+    cards_shown = [f"{name} ({capability})" for name, capability in given["cards"].items()]
+    return (
+        '<form id="gb-chooser" class="gb-chooser" aria-label="Driver, image and card" hidden>'
+        f'<label>Card (its capability)<select name="card">{_options(cards_shown)}</select></label>'
+        f'<label>Image<select name="image">{_options(given["images"])}</select></label>'
+        '<label>Your driver, if you like<input name="driver" inputmode="numeric" '
+        'autocomplete="off" placeholder="580.95.05"></label>'
+        '<p role="status" aria-live="polite"><strong></strong> <span></span></p></form>'
+        f"<style>{folder.joinpath('chooser.css').read_text(encoding='utf-8')}</style>"
+        f'<script type="application/json" id="gb-chooser-data">{text}</script>'
+        f"<script>{folder.joinpath('chooser.js').read_text(encoding='utf-8')}</script>"
+    )
+
+
+class _Chooser(SphinxDirective):
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(resources.files("gpubook.doctor").joinpath("compat.toml")))
+        return [nodes.raw("", markup(), format="html")]
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Register with Sphinx."""
+    app.add_directive("gpubook-chooser", _Chooser)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
