@@ -47,14 +47,17 @@ def images() -> dict[str, tuple[str, str, Wheel | None]]:
 
 def drivers(fit: Fit) -> str:
     """The driver branches that serve, in words."""
-    if not fit.possible:
+    name, last = fit.generation.name, fit.generation.last_cuda
+    if not fit.libraries:
         return (
-            f"No driver serves both: the image needs {fit.first} or later, "
-            f"and {fit.generation.name} cards end with {fit.last}."
+            f"The compiler and libraries of this CUDA have no code for {name} cards; "
+            f"CUDA {last} was the last that had."
         )
-    if fit.last is None:
-        return f"Any driver from {fit.first} on serves image and card."
-    return f"Drivers from {fit.first} to {fit.last} serve image and card."
+    if fit.last is not None:
+        return f"Drivers from {fit.first} to {fit.last} serve image and card."
+    if not fit.generation.first:
+        return f"Any driver from {fit.first} on serves the image, if it is no older than the card."
+    return f"Any driver from {fit.first} on serves image and card."
 
 
 def code(fit: Fit, capability: str) -> str:
@@ -83,6 +86,8 @@ def answer(capability: str, cuda: str, torch: str, wheel: Wheel | None) -> dict:
     good = fit.possible and fit.code is not False
     verdict = "Runs" if good and fit.code else "Can run" if good else "Does not run"
     rest = f" {code(fit, capability)} {_OPEN[fit.generation.open]}".rstrip()
+    if wheel is None and not fit.libraries:
+        rest = ""
     return {
         "verdict": verdict,
         "drivers": drivers(fit),

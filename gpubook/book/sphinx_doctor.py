@@ -140,11 +140,13 @@ def compat_tables() -> str:
     rows = compat.table()
     lines = ["| CUDA in the image | driver on the host |", "| --- | --- |"]
     lines += [f"| {row.major} | [{row.driver} or later]({row.source}) |" for row in rows.cuda]
-    lines += ["", "| GPU | compute capability | driver branches | open kernel modules |"]
-    lines += ["| --- | --- | --- | --- |"]
+    lines += ["", "| GPU | compute capability | driver branches | CUDA | open kernel modules |"]
+    lines += ["| --- | --- | --- | --- | --- |"]
     for row in rows.generations:
         span = f"from {row.first} on" if row.first else f"up to {row.last}" if row.last else "all"
-        lines += [f"| {row.name} | {row.capability} | [{span}]({row.source}) | {row.open} |"]
+        cuda = f"up to {row.last_cuda}" if row.last_cuda else "all"
+        cells = [row.name, row.capability, f"[{span}]({row.source})", cuda, row.open]
+        lines += [f"| {' | '.join(cells)} |"]
     lines += ["", "| PyTorch | build | machine | has code for |", "| --- | --- | --- | --- |"]
     for row in rows.wheels:
         build = f"cu{row.cuda.replace('.', '')}"

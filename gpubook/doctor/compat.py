@@ -29,6 +29,11 @@ class Generation:
     source: str
     first: int = 0
     last: int | None = None
+    last_cuda: int | None = None
+
+    def in_cuda(self, major: int) -> bool:
+        """Whether the compiler and libraries of a CUDA still have code for this generation."""
+        return self.last_cuda is None or major <= self.last_cuda
 
 
 @dataclass(frozen=True)
@@ -113,20 +118,22 @@ class Fit:
     """What an image asks of a card's host, and whether its PyTorch has code for the card.
 
     ``first`` and ``last``: the driver branches that serve both image and card; ``last`` is ``None``
-    where no end is known. ``code``: ``None`` without PyTorch. ``instead``: builds of the same
-    release with code for the card, where this one has none.
+    where no end is known. ``libraries``: whether CUDA's own have code for the card. ``code``:
+    ``None`` without PyTorch. ``instead``: builds of the same release with code for the card,
+    where this one has none.
     """
 
     generation: Generation
     first: int
     last: int | None
+    libraries: bool
     code: bool | None = None
     instead: tuple[Wheel, ...] = ()
 
     @property
     def possible(self) -> bool:
-        """Whether any driver serves both image and card."""
-        return self.last is None or self.first <= self.last
+        """Whether any driver serves both image and card, and CUDA has code for the card."""
+        return self.libraries and (self.last is None or self.first <= self.last)
 
     def driver(self, branch: int) -> bool:
         """Whether a driver of this branch serves both."""
@@ -145,7 +152,8 @@ def fit(capability: str, cuda: str, *, wheel: Wheel | None = None, torch: str = 
     code = wheel.runs_on(capability) if wheel else None
     others = offered(torch, wheel.machine) if wheel and not code else ()
     instead = tuple(other for other in others if other.runs_on(capability))
-    return Fit(generation, first, generation.last, code, instead)
+    libraries = generation.in_cuda(numbers(cuda)[0])
+    return Fit(generation, first, generation.last, libraries, code, instead)
 
 
 def offered(torch: str, machine: str) -> tuple[Wheel, ...]:

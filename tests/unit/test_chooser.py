@@ -46,7 +46,7 @@ def fit(capability, torch, cuda, machine="x86_64"):
 
 def test_a_volta_card_has_one_driver_branch_for_cuda_13_and_code_in_the_old_build_only():
     volta = fit("7.0", "2.13", "13.0")
-    assert (volta.first, volta.last, volta.code) == (580, 580, False)
+    assert (volta.first, volta.last, volta.libraries, volta.code) == (580, 580, False, False)
     assert [wheel.cuda for wheel in volta.instead] == ["12.6"]
     told = chooser.answer("7.0", "13.0", "2.13", compat.wheel_of("2.13", "13.0", "x86_64"))
     assert told["verdict"] == "Does not run"
@@ -62,6 +62,12 @@ def test_a_driver_must_know_card_and_cuda(branch, serves):
 def test_a_driver_that_dropped_the_card_does_not_serve():
     assert fit("6.1", "2.13", "12.6").driver(580)
     assert not fit("6.1", "2.13", "12.6").driver(590)
+
+
+@pytest.mark.parametrize(("cuda", "runs"), [("11.8", True), ("12.8", True), ("13.0", False)])
+def test_cuda_13_has_no_code_for_cards_before_turing(cuda, runs):
+    assert compat.fit("6.1", cuda).possible is runs
+    assert compat.fit("7.5", cuda).possible
 
 
 def test_what_the_table_does_not_know_is_said():
