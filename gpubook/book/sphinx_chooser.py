@@ -113,8 +113,11 @@ def data() -> dict:
     }
 
 
-def _options(names: list[str]) -> str:
-    return "".join(f"<option>{html.escape(name)}</option>" for name in names)
+def _options(names: list[str], first: str) -> str:
+    return "".join(
+        f"<option{' selected' if name.startswith(first) else ''}>{html.escape(name)}</option>"
+        for name in names
+    )
 
 
 def markup() -> str:
@@ -122,13 +125,15 @@ def markup() -> str:
     given = data()
     folder = resources.files("gpubook.book")
     text = json.dumps(given).replace("</", "<\\/")
-    cards_shown = [f"{name} ({capability})" for name, capability in given["cards"].items()]
+    newest = next(label for label, image in images().items() if image[1])
+    named = [f"{name} ({capability})" for name, capability in given["cards"].items()]
+    cards_shown = _options(named, "H100 SXM")
     return (
         '<form id="gb-chooser" class="gb-chooser" aria-label="Driver, image and card" hidden>'
-        f'<label>Card (its capability)<select name="card">{_options(cards_shown)}</select></label>'
-        f'<label>Image<select name="image">{_options(given["images"])}</select></label>'
-        '<label>Your driver, if you like<input name="driver" inputmode="numeric" '
-        'autocomplete="off" placeholder="580.95.05"></label>'
+        f'<label>Card (its capability)<select name="card">{cards_shown}</select></label>'
+        f'<label>Image<select name="image">{_options(given["images"], newest)}</select></label>'
+        '<label>Your driver, such as 580.95.05 (optional)<input name="driver" '
+        'inputmode="decimal" autocomplete="off"></label>'
         '<p role="status" aria-live="polite"><strong></strong> <span></span></p></form>'
         f"<style>{folder.joinpath('chooser.css').read_text(encoding='utf-8')}</style>"
         f'<script type="application/json" id="gb-chooser-data">{text}</script>'

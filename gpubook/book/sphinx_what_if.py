@@ -22,6 +22,8 @@ from gpubook.book import what_if
 from gpubook.matmul.kinds import KINDS
 
 HALVES = ("product", "step")
+FIRST = {"card": "H100 SXM", "kind": "bf16", "n": 8192, "batch": 64, "length": 24}
+"""What the forms begin with."""
 
 
 def _select(name: str, label: str, options: list[tuple[str, str]], chosen: str) -> str:
@@ -52,16 +54,19 @@ def controls(half: str, data: dict) -> str:
     recorded = data["recorded"][half]
     names = data["trained"] if half == "step" else [kind["name"] for kind in data["kinds"]]
     cards = [(card["name"], card["name"]) for card in data["cards"]]
+    formats = [(name, KINDS[name].title) for name in names]
     fields = [
-        _select("card", "Card", cards, recorded[-1]["card"] if recorded else cards[0][0]),
-        _select("kind", "Format", [(name, KINDS[name].title) for name in names], "fp16"),
+        _select("card", "Card", cards, FIRST["card"]),
+        _select("kind", "Format", formats, FIRST["kind"]),
     ]
     if half == "product":
-        fields.append(_slider("n", "N", _places(16, 65536, {r["n"] for r in recorded}), 8192))
+        fields.append(_slider("n", "N", _places(16, 65536, {r["n"] for r in recorded}), FIRST["n"]))
     else:
         batches, lengths = ({r[key] for r in recorded} for key in ("batch", "length"))
-        fields.append(_slider("batch", "Batch", _places(1, 1024, batches), 64))
-        fields.append(_slider("length", "Length in tokens", _places(8, 512, lengths), 32))
+        fields.append(_slider("batch", "Batch", _places(1, 1024, batches), FIRST["batch"]))
+        fields.append(
+            _slider("length", "Length in tokens", _places(8, 512, lengths), FIRST["length"])
+        )
     said = {
         "seconds": "Least time",
         "bound": "Bound by",
@@ -74,7 +79,7 @@ def controls(half: str, data: dict) -> str:
     return (
         f'<form class="gb-what-if" id="gb-what-if-{half}" aria-label="What if: {title}" hidden>'
         f'<div class="fields">{"".join(fields)}</div>'
-        f'<dl role="status">{answer}</dl>'
+        f'<div role="status"><dl>{answer}</dl></div>'
         '<svg viewBox="0 0 340 235" role="img"></svg></form>'
     )
 

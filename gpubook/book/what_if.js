@@ -46,6 +46,7 @@
   const time = (s) => scaled(s, [[1, "s"], [1e-3, "ms"], [1e-6, "µs"]]);
   const bytes = (b) => scaled(b, [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]]);
   const work = (f) => scaled(f, [[1e15, "PFLOP"], [1e12, "TFLOP"], [1e9, "GFLOP"], [1e6, "MFLOP"], [1e3, "kFLOP"]]);
+  const short = (value) => value.toLocaleString("en", { maximumSignificantDigits: 3 });
   const WHY = {
     launch: "the launch: the GPU waits for the call",
     memory: "memory: the bytes take longer than the operations",
@@ -72,7 +73,7 @@
     for (let tens = 0; tens <= 5; tens += 1) {
       const [x] = at(10 ** tens, 1);
       made.push(draw("line", { x1: x, x2: x, y1: BOX.top, y2: BOX.bottom, class: "grid" }));
-      const label = (10 ** tens).toLocaleString("en");
+      const label = tens < 3 ? 10 ** tens : `${10 ** (tens - 3)}k`;
       made.push(draw("text", { x, y: BOX.bottom + 14, "text-anchor": tens === 5 ? "end" : "middle" }, label));
     }
     for (let tens = -3; tens <= 4; tens += 1) {
@@ -101,8 +102,8 @@
     );
     const count = recorded.length ? `${recorded.length} recorded points` : "no recorded points";
     svg.setAttribute("aria-label",
-      `Roofline of ${card.name}, ${kind.title}: ${peak} TFLOP/s from ${ridge.toPrecision(3)} FLOP a byte on; ` +
-      `the chosen point at ${answer.intensity.toPrecision(3)} FLOP a byte; ${count}`);
+      `Roofline of ${card.name}, ${kind.title}: ${peak} TFLOP/s from ${short(ridge)} FLOP a byte on; ` +
+      `the chosen point at ${short(answer.intensity)} FLOP a byte; ${count}`);
   };
 
   // One half of the page: its controls, its answer, its picture and its table of recorded points.
@@ -127,10 +128,10 @@
       say("seconds", time(answer.seconds));
       say("bound", WHY[answer.bound] + (card.launch_seconds === null ? " (no launch was recorded on this card)" : ""));
       say("memory", bytes(answer.memory_bytes));
-      say("work", `${work(answer.flops)}, ${bytes(answer.moved_bytes)}: ${answer.intensity.toPrecision(3)} FLOP a byte`);
+      say("work", `${work(answer.flops)}, ${bytes(answer.moved_bytes)}: ${short(answer.intensity)} FLOP a byte`);
       const same = recorded.find((r) => Object.keys(given).every((key) => r[key] === given[key]));
       say("recorded", same
-        ? `${time(same.seconds)} on ${same.machine}, ${(same.seconds / answer.seconds).toPrecision(3)} times the least`
+        ? `${time(same.seconds)} on ${same.machine}, ${short(same.seconds / answer.seconds)} times the least`
         : recorded.length ? "not at this point; the rings are what was recorded" : "nothing, for this card and format");
       picture(form.querySelector("svg"), card, kind, answer, recorded);
       data.recorded[name].forEach((r, i) => {
