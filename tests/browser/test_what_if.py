@@ -145,3 +145,13 @@ def test_a_telephone_shows_it_without_scrolling_sideways(page):
     wide = page.evaluate("() => [...document.forms].map((f) => f.scrollWidth - f.clientWidth)")
     assert wide == [0, 0]
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
+
+
+def test_on_paper_every_recorded_point_is_there_and_no_form(page):
+    choose(page, "product", card="H200", kind="fp16", n=1024)
+    page.emulate_media(media="print")
+    assert page.locator("#gb-what-if-product").is_hidden()
+    rows = page.locator("#gb-what-if-product-recorded tbody tr")
+    shown = [row.is_visible() for row in rows.all()]
+    page.emulate_media(media="screen")
+    assert shown == [True] * len(DATA["recorded"]["product"])

@@ -65,8 +65,9 @@ def test_a_driver_that_dropped_the_card_does_not_serve():
 
 
 @pytest.mark.parametrize(("cuda", "runs"), [("11.8", True), ("12.8", True), ("13.0", False)])
-def test_cuda_13_has_no_code_for_cards_before_turing(cuda, runs):
-    assert compat.fit("6.1", cuda).possible is runs
+@pytest.mark.parametrize("capability", ["5.2", "6.1", "7.0"])
+def test_cuda_13_has_no_code_for_cards_before_turing(capability, cuda, runs):
+    assert compat.fit(capability, cuda).possible is runs
     assert compat.fit("7.5", cuda).possible
 
 
