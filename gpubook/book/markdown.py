@@ -20,7 +20,7 @@ from gpubook.book.pdf import chapters
 from gpubook.errors import BookError
 
 BOOK, INDEX = "book.md", "llms.txt"
-_SCREEN_ONLY = "script, style, button, input, .headerlink, .gb-machines > fieldset, .gb-check"
+_SCREEN_ONLY = "script, style, form, button, input, .headerlink, .gb-machines > fieldset, .gb-check"
 _FENCE = "`" * 4
 """Longer than any fence that a page may show."""
 

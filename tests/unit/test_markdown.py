@@ -55,7 +55,8 @@ def test_tables_formulas_drawings_and_folded_boxes_are_text(tmp_path):
 def test_what_works_on_a_screen_only_is_left_out(tmp_path):
     screen = '<button>Copy</button><script>f()</script><a class="headerlink" href="#x">#</a>'
     tabs = '<div class="gb-machines"><fieldset><label>H100</label></fieldset><p>kept</p></div>'
-    text = _page(tmp_path, screen + tabs)
+    chooser = "<form hidden><label>Card<select><option>H100</option></select></label></form>"
+    text = _page(tmp_path, screen + chooser + tabs)
     assert text.split() == ["#", "A", "*page*", "kept"]
 
 
