@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 
@@ -84,11 +85,24 @@ def choose(page, half: str, **values: object) -> None:
 
 
 def test_a_recorded_point_is_shown_beside_the_least(page):
-    choose(page, "product", card="H100 SXM", kind="fp32", n=8192)
-    assert said(page, "product", "seconds") == "16.4 ms"
+    row = next(r for r in DATA["recorded"]["product"] if (r["card"], r["kind"]) == ("H200", "fp32"))
+    choose(page, "product", card="H200", kind="fp32", n=row["n"])
+    (card,) = (card for card in CARDS if card.name == "H200")
+    least = what_if.product(card, KINDS["fp32"], row["n"])
+    told = re.fullmatch(
+        r"([\d.]+) ms on h200, ([\d.]+) times the least", said(page, "product", "recorded")
+    )
+    assert float(told[1]) == pytest.approx(1000 * row["seconds"], rel=0.005)
+    assert float(told[2]) == pytest.approx(row["seconds"] / least["seconds"], rel=0.005)
+    assert float(said(page, "product", "seconds").removesuffix(" ms")) == pytest.approx(
+        1000 * least["seconds"], rel=0.005
+    )
     assert said(page, "product", "bound").startswith("arithmetic")
+
+
+def test_memory_is_said_in_mebibytes(page):
+    choose(page, "product", card="H100 SXM", kind="fp32", n=8192)
     assert said(page, "product", "memory") == "768 MiB"
-    assert said(page, "product", "recorded") == "21.3 ms on h100, 1.29 times the least"
 
 
 def test_a_small_product_is_bound_by_its_launch_only_where_one_was_recorded(page):
