@@ -329,7 +329,7 @@ def readers() -> tuple[Reader, ...]:
     """All readers of files, texts and command lines that others can write."""
     project = "examples/project"
     captures = "recordings/h100/captures"
-    recording = "recordings/h100/02-nvidia-container-toolkit"
+    recording = "recordings/h100/05-nvidia-container-toolkit"
     legacy = f"{captures}/legacy"
     config = b'{"model_type": "bert", "hidden_size": 32, "id2label": {"0": "ham"}}'
     marker = b'{"schema": "gpubook.spam/1", "files": {"config.json": "00"}}'
@@ -342,9 +342,9 @@ def readers() -> tuple[Reader, ...]:
         Reader("parameters", (b"3", b"2.5", b"true", b"[1, 2]", b'{"a": 1}'), _parameter),
         Reader(
             "recordings",
-            _of(f"{recording}/runtimes.json", f"{recording}/engine-after.json"),
+            _of(f"{recording}/docker-info.json", f"{recording}/paths-shown.json"),
             _recording,
-            "h100/02-nvidia-container-toolkit/runtimes.json",
+            "h100/05-nvidia-container-toolkit/docker-info.json",
         ),
         Reader("results", (result,), _results, "results/01-a.json"),
         Reader("Dockerfiles", _of(f"{project}/Dockerfile", "docker/Dockerfile"), _project,

@@ -48,7 +48,7 @@ def test_an_edited_notebook_rebuilds_only_the_last_layer(built, engine, base, tr
         pytest.skip("GPUBOOK_IMAGE names an image that was built elsewhere")
     tree = shutil.copytree(tree, tmp_path / "tree")
     options = {"BASE": base, "WHEELHOUSE": str(ROOT / "wheelhouse"), "OFFLINE": "1"}
-    notebook = tree / "notebooks" / "04-matmul.ipynb"
+    notebook = tree / "notebooks" / "08-matmul.ipynb"
     content = json.loads(notebook.read_text())
     content["cells"][0]["source"] = [f"# Edited {secrets.token_hex(8)}"]
     notebook.write_text(json.dumps(content))
