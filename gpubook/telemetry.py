@@ -117,23 +117,6 @@ class _Nvml:
         self._nvml.nvmlShutdown()
 
 
-def summary(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and highest of each quantity: rows with ``quantity``, ``mean``, ``highest``."""
-    rows = []
-    for key, name in UNITS.items():
-        values = [s[key] for s in samples if s.get(key) is not None]
-        if values:
-            scale = GIB if key.endswith("_bytes") else 1
-            rows.append(
-                {
-                    "quantity": name,
-                    "mean": sum(values) / len(values) / scale,
-                    "highest": max(values) / scale,
-                }
-            )
-    return rows
-
-
 def busiest(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The moment of highest GPU utilisation, with the fields that ``nvidia-smi`` prints.
 
