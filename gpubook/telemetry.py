@@ -46,6 +46,13 @@ class Sampler:
         self._thread = threading.Thread(target=self._watch, daemon=True, name="telemetry")
 
     def __enter__(self) -> Sampler:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> Sampler:
+        """Begin to sample, where no ``with`` can stand: in one cell of a page."""
         import psutil
 
         self._process = psutil.Process()
@@ -56,12 +63,14 @@ class Sampler:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> list[dict[str, Any]]:
+        """Stop sampling; the samples."""
         self._over.set()
         self._thread.join()
         self.samples.append(self._sample())  # so that a short run has a sample, too
         if self._nvml:
             self._nvml.close()
+        return self.samples
 
     def _watch(self) -> None:
         while not self._over.wait(self.interval):
@@ -115,23 +124,6 @@ class _Nvml:
 
     def close(self) -> None:
         self._nvml.nvmlShutdown()
-
-
-def summary(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and highest of each quantity: rows with ``quantity``, ``mean``, ``highest``."""
-    rows = []
-    for key, name in UNITS.items():
-        values = [s[key] for s in samples if s.get(key) is not None]
-        if values:
-            scale = GIB if key.endswith("_bytes") else 1
-            rows.append(
-                {
-                    "quantity": name,
-                    "mean": sum(values) / len(values) / scale,
-                    "highest": max(values) / scale,
-                }
-            )
-    return rows
 
 
 def busiest(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

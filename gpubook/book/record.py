@@ -41,8 +41,8 @@ def record(
 
 BENCHES = {
     "matmul": ("08-matmul", "bench"),
-    "train": ("05-fine-tune-bert", "bench-train"),
-    "predict": ("06-predict-and-clean-up", "bench-predict"),
+    "train": ("12-what-makes-it-fast", "bench-train"),
+    "predict": ("13-predict-and-clean-up", "bench-predict"),
 }
 """Of each benchmark that can be kept: the notebook it belongs to, and its name there."""
 

@@ -4,10 +4,9 @@
 - ``model`` is the network; ``steps`` is one step of it, ``processor`` what that costs on a CPU
 - ``train`` is the whole training, ``checkpoint`` keeps it; ``distributed`` divides it among
   processes, ``scaling`` measures what they gain
-- ``metrics`` scores; ``baseline`` is the simple way, ``trainer`` the way of 2023 and a tuned one;
-  ``ladder`` and ``bench`` compare them with ours
-- ``predict`` labels messages; ``cli`` has the commands; ``show`` and ``plots`` are what the
-  notebooks display
+- ``metrics`` scores; ``trainer`` is the way of 2023 and a tuned one; ``bench`` compares them with
+  ours
+- ``predict`` labels messages; ``cli`` has the commands; ``plots`` draws for the pages
 
 ``import gpubook.spam`` stays cheap: torch and transformers load only where they are used.
 """

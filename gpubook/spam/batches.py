@@ -74,3 +74,17 @@ def padding_share(
     """
     computed = sum(len(b) * (width or max(lengths[i] for i in b)) for b in batches)
     return 1 - sum(lengths[i] for batch in batches for i in batch) / computed
+
+
+def spread(all_batches: Sequence[list[int]], lengths: Sequence[int], count: int) -> list[list[int]]:
+    """``count`` full batches, evenly spaced in the order of their tokens.
+
+    A few of them then stand for the whole epoch: short batches take a fraction of the time of
+    long ones, and a few picked by chance would mislead.
+    """
+    full = len(max(all_batches, key=len))
+    by_tokens = sorted(
+        (b for b in all_batches if len(b) == full), key=lambda b: sum(lengths[i] for i in b)
+    )
+    count = min(count, len(by_tokens))
+    return [by_tokens[int((i + 0.5) * len(by_tokens) / count)] for i in range(count)]

@@ -185,18 +185,6 @@ def families(messages: Messages, *, near: float = NEAR) -> list[int]:
     return [find(i) for i in own]
 
 
-def describe(messages: Messages, unique: Messages, families: Sequence[int]) -> dict:
-    """The collection in numbers: messages, spam, copies, families of near copies, SHA-256."""
-    return {
-        "messages": len(messages),
-        "spam": messages.spam,
-        "exact_copies": len(messages) - len(set(messages.texts)),
-        "without_exact_copies": len(unique),
-        "families_of_near_copies": len(set(families)),
-        "sha256": messages.sha256,
-    }
-
-
 def _near_pairs(texts: list[str], near: float) -> list[tuple[int, int]]:
     """Pairs of texts whose sets of pieces have a Jaccard similarity of at least ``near``.
 
@@ -297,16 +285,3 @@ def prepare(
     messages = load(path, expected=expected, progress=progress)
     unique = messages.take(distinct(messages))
     return messages, unique, split(unique, families=families(unique), seed=seed)
-
-
-def describe_split(split: Split) -> list[dict]:
-    """One row a part: messages, spam, and the share of spam."""
-    parts: dict[str, Messages] = {
-        "train": split.train,
-        "validation": split.validation,
-        "test": split.test,
-    }
-    return [
-        {"part": name, "messages": len(m), "spam": m.spam, "share": m.spam / len(m)}
-        for name, m in parts.items()
-    ]

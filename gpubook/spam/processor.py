@@ -7,8 +7,6 @@ training draws what an undisturbed one draws.
 
 Layer norms: under autocast they answer in FP32, and each product that follows casts the answer to
 BF16 for itself. Cast once, the activations between the layers take half the memory.
-
-What both are worth on a machine is the last rung of its ladder (:mod:`gpubook.spam.ladder`).
 """
 
 from __future__ import annotations

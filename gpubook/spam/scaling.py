@@ -14,13 +14,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gpubook.errors import BookError
 from gpubook.spam import batches, data, steps, train
 from gpubook.spam.distributed import World, join_world
-from gpubook.spam.ladder import spread
 from gpubook.spam.model import (
     Backend,
     choose_backend,
@@ -171,7 +170,7 @@ def _speed(job: Job, split: data.Split, size: int, backend: Backend, world: Worl
     if len(messages) < size:
         raise ScalingError(f"{len(messages)} messages do not fill a batch of {size}")
     # Of all sizes the batches are as long on average, so that messages/s can be compared.
-    once = spread(batches.plan(messages.lengths, size), messages.lengths, job.timed)
+    once = batches.spread(batches.plan(messages.lengths, size), messages.lengths, job.timed)
     rounds = ROUNDS[job.device]
     plan = once * rounds
     network = load_model(job.source, attn_implementation="sdpa").to(backend.device).train()
@@ -234,22 +233,6 @@ def job_for(backend: Backend, source: str | Path, *, batch_size: int, most: int)
         batch_sizes=tuple(sizes),
         recipe=train.Recipe(batch_size=batch_size, seed=0),
     )
-
-
-def brief(source: str | Path) -> dict:
-    """A short comparison: the GPUs of this machine, or two processes on its processor.
-
-    The latter are measured where there are fewer than two GPUs, for their speed only.
-    """
-    import torch
-
-    gpus = torch.cuda.device_count()
-    backend = choose_backend("cuda" if gpus > 1 else "cpu")
-    if gpus > 1:
-        job = job_for(backend, source, batch_size=64, most=gpus)
-        return measure(job, [n for n in COUNTS if n <= gpus])
-    job = job_for(backend, source, batch_size=16, most=1)
-    return measure(replace(job, batch_sizes=(16, 32, 64), timed=6, scored=False), (1, 2))
 
 
 def main(argv: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from tests.conftest import ROOT
 
 
 def test_a_registrys_password_stays_private(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / ".ci"))  # as a script has its folder there
     loader = SourceFileLoader("ci_engine", str(ROOT / ".ci" / "engine"))
     module = module_from_spec(spec_from_loader("ci_engine", loader))
     monkeypatch.setattr("sys.dont_write_bytecode", True)

@@ -1,0 +1,145 @@
+"""Page 10: the whole collection was read, copies do not leak, and the baseline is no straw man."""
+
+import collections
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from gpubook.spam import data, metrics
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "10-spam-data"
+
+
+@pytest.fixture(scope="module")
+def page(results):
+    return results(NAME)
+
+
+@pytest.fixture(scope="module")
+def kept(executed):
+    text = (executed / "artifacts" / NAME / "split.json").read_text(encoding="utf-8")
+    return json.loads(text)
+
+
+def cell(name):
+    """The code of one of the page's cells."""
+    content = json.loads((ROOT / "notebooks" / f"{NAME}.ipynb").read_text(encoding="utf-8"))
+    (source,) = ["".join(c["source"]) for c in content["cells"] if c["id"] == name]
+    return source
+
+
+def test_every_message_of_the_collection_was_counted(page):
+    counted = page.evidence("data").data
+    assert counted["messages"] == 5574
+    assert counted["spam"] == 747
+    assert counted["without_exact_copies"] == 5171
+    assert counted["rows_of_the_file"] == 4837, "the careless way loses messages"
+
+
+def test_the_pages_reading_and_the_librarys_give_the_same_messages():
+    rows = [
+        {"spam": "0", "text": "one\nspam\ttwo\n\nham\tthree\tfour"},
+        {"spam": "1", "text": "five"},
+    ]
+    names = {"rows": rows}
+    exec(cell("whole-code"), names)
+    assert names["messages"] == [(0, "one"), (1, "two"), (0, "three\tfour"), (1, "five")]
+    table = ",spam,text\n" + "\n".join(
+        f'{n},{row["spam"]},"{row["text"]}"' for n, row in enumerate(rows)
+    )
+    records = data._from_wheel(table, Path("x"))
+    assert names["messages"] == [(data.LABELS.index(label), text) for label, text in records]
+
+
+def test_the_pages_families_are_the_librarys(page):
+    messages = data.load()
+    unique = messages.take(data.distinct(messages))
+    families = data.families(unique)
+    counted = page.evidence("data").data
+    assert counted["families_of_near_copies"] == len(set(families))
+    assert counted["largest_family"] == max(collections.Counter(families).values())
+
+
+def test_the_pages_three_parts_are_the_librarys(page, kept):
+    _, _, split = data.prepare(seed=2023)
+    for name, part in kept.items():
+        ours = getattr(split, name)
+        assert (part["texts"], part["labels"]) == (list(ours.texts), list(ours.labels)), name
+    rows = {row["part"]: row for row in page.evidence("split").data}
+    assert list(rows) == ["train", "validation", "test"]
+    for name, part in kept.items():
+        spam = sum(part["labels"])
+        assert (rows[name]["messages"], rows[name]["spam"]) == (len(part["texts"]), spam)
+        assert rows[name]["share"] == pytest.approx(653 / 5171, abs=0.005)
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_pages_division_and_the_librarys_agree_for_any_seed(seed):
+    labels = [int(i % 7 == 0) for i in range(300)]
+    families = [i // 3 for i in range(300)]
+    names = {"np": np, "labels": labels, "family": np.array(families), "SEED": seed}
+    exec(cell("split-code"), names)
+    texts = data.Messages(tuple(map(str, range(300))), tuple(labels))
+    split = data.split(texts, families=families, seed=seed)
+    for name, part in names["divided"].items():
+        assert [str(i) for i in part] == list(getattr(split, name).texts)
+
+
+def test_the_baselines_scores_are_those_of_its_predictions(page, kept):
+    linear = page.evidence("baseline").data
+    labels, probabilities = linear["labels"], linear["probabilities"]
+    assert labels == kept["test"]["labels"]
+    called = [int(p >= 0.5) for p in probabilities]
+    assert linear["f1"] == pytest.approx(reference.f1_score(labels, called))
+    assert linear["pr_auc"] == pytest.approx(metrics.average_precision(labels, probabilities))
+    assert linear["f1"] > 0.9, "no straw man"
+
+
+def test_the_pages_interval_and_the_librarys_agree(page):
+    linear = page.evidence("baseline").data
+    ours = metrics.scores(linear["labels"], linear["probabilities"])["f1_interval"]
+    assert linear["f1_interval"] == pytest.approx(ours, abs=0.006)
+    low, high = linear["f1_interval"]
+    assert low < linear["f1"] < high < low + 0.1
+
+
+# The exercises
+
+
+def test_the_careless_reading_loses_more_than_a_tenth_of_either_label(page):
+    answer = page.solution(1)
+    lost = answer["ham"] * (5574 - 747) + answer["spam"] * 747
+    assert lost == pytest.approx(5574 - 4837)
+    assert min(answer.values()) > 0.1
+
+
+def test_copies_leak_from_a_random_split_and_not_from_the_pages(page):
+    answer = page.solution(2)
+    assert answer["honest"] == 0
+    texts = data.load().texts
+    order = np.random.default_rng(2023).permutation(len(texts)).tolist()
+    cut = len(texts) // 5
+    trained_on = collections.Counter(data.fingerprint(texts[i]) for i in order[cut:])
+    asked = collections.Counter(data.fingerprint(texts[i]) for i in order[:cut])
+    assert answer["messages"] == asked.total()
+    assert answer["leaked"] == sum(n for text, n in asked.items() if trained_on[text]) > 0
+
+
+def test_one_letter_costs_four_pieces_of_either_text(page):
+    answer = page.solution(3)
+    for count in (26, 12):
+        pieces = count + 6 - 3
+        assert answer[str(count)] == pytest.approx((pieces - 4) / (pieces + 4))
+
+
+def test_a_difference_is_judged_by_the_interval(page):
+    answer = page.solution(4)
+    linear = page.evidence("baseline").data
+    assert answer["pieces"] == linear["f1"]
+    assert 0.8 < answer["words"] < 1
+    low, high = linear["f1_interval"]
+    assert answer["outside_the_interval"] is (answer["words"] < low or answer["words"] > high)
