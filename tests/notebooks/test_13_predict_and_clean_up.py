@@ -52,7 +52,8 @@ def test_the_folder_is_listed_with_its_owner(page, folder):
 def test_without_a_message_the_command_says_how_to_use_it(page):
     (step,) = page.evidence("no-message").data["steps"]
     assert step["exit_code"] == 2
-    assert "usage: spam_predict" in step["stdout"]
+    assert "no message" in step["stdout"]
+    assert "spam_predict --help" in step["stdout"]
     assert "Traceback" not in step["stdout"]
 
 
