@@ -6,6 +6,7 @@ how much memory it takes. `what_if.js` is the same in a browser; a test compares
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -166,23 +167,27 @@ def steps(root: Path) -> list[dict]:
     A rung counts its useful operations; from these follow the tokens of its steps, padding
     included, and so their length.
     """
-    found = []
+    rows = []
     for record in _recorded(root, "*/*/ladder.json"):
+        batch, kind = 16, "fp32"  # the lowest rung; each one keeps what those before it changed
         for row in record["data"]:
-            useful = row["tflops"] * 1e12 * row["seconds_per_step"] / (6 * MODEL.products)
-            tokens = useful / (1 - row["padding_share"])
-            found.append(
+            if match := re.fullmatch(r"batches of (\d+)", row["name"]):
+                batch = int(match[1])
+            kind = "bf16" if row["name"] == "BF16" else kind
+            seconds = batch / row["messages_per_second"]
+            tokens = row["tflops"] * 1e12 * seconds / (6 * MODEL.products)
+            rows.append(
                 {
                     "card": record["card"],
                     "machine": record["provenance"]["machine"]["name"],
                     "name": row["name"],
-                    "kind": row["precision"],
-                    "batch": row["batch_size"],
-                    "length": round(tokens / row["batch_size"]),
-                    "seconds": row["seconds_per_step"],
+                    "kind": kind,
+                    "batch": batch,
+                    "length": round(tokens / (1 - row["padding_share"]) / batch),
+                    "seconds": seconds,
                 }
             )
-    return found
+    return rows
 
 
 def data(root: Path) -> dict:

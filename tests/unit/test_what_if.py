@@ -10,7 +10,6 @@ import pytest
 from gpubook.book import sphinx_what_if, what_if
 from gpubook.matmul import roofline
 from gpubook.matmul.kinds import KINDS
-from gpubook.spam.ladder import flops_per_token
 from tests.conftest import ROOT
 
 CARDS = {card.name: card for card in what_if.cards(ROOT)}
@@ -52,10 +51,11 @@ def test_the_roofline_names_the_same_bound():
         assert what_if.product(H100, KINDS["fp16"], n)["bound"] == why
 
 
-def test_a_steps_operations_are_those_of_the_ladder_and_its_attention():
+def test_a_steps_operations_are_six_a_weight_of_its_products_and_its_attention():
     one, two = (what_if.step_flops(what_if.MODEL, 1, length) for length in (1, 2))
     attention = two - 2 * one  # what grows with the square of the length
-    assert one - attention / 2 == flops_per_token(what_if.MODEL)
+    weights = 6 * (4 * 384**2 + 2 * 384 * 1536)  # as page 12 counts them
+    assert one - attention / 2 == 6 * weights
     assert attention == 2 * 12 * 6 * 384
 
 
