@@ -37,7 +37,7 @@ fuzz: setup ## bad input by the thousand to every reader (CASES=20000 SEED=0)
 lint: setup ## code, notebooks and text
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@PATH="$(BIN):$$PATH" $(BIN)/python tools/lint_notebooks.py check
+	@$(BIN)/python tools/lint_notebooks.py check
 	@$(BIN)/codespell *.md .github book examples gpubook notebooks tests tools
 	@$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	@[ -x $(BIN)/shellcheck ] || echo "lint: no shellcheck for this machine, so the scripts are not checked"
@@ -54,7 +54,7 @@ lint: setup ## code, notebooks and text
 format: setup ## format the code and strip the notebooks' outputs
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
-	@PATH="$(BIN):$$PATH" $(BIN)/python tools/lint_notebooks.py format
+	@$(BIN)/python tools/lint_notebooks.py format
 	@$(BIN)/nbstripout --keep-id notebooks/*.ipynb
 
 lab: setup ## JupyterLab on this machine

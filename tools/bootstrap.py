@@ -16,6 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "gpubook-setup")
+COMMANDS = ("gpubook", "mat_mul", "spam_classify", "spam_predict")
 INPUTS = (
     "pyproject.toml",
     "requirements/setup.txt",
@@ -83,7 +84,7 @@ def make_environment():
 def call(*command):
     """Run a command of the environment's Python; the set-up ends when it fails."""
     if subprocess.call([PYTHON] + list(command), cwd=ROOT) != 0:
-        stop("the packages are not installed: mend what is said above and run it again")
+        stop("the packages are not installed: fix what is said above and run it again")
 
 
 def install():
@@ -96,6 +97,24 @@ def install():
     call("tools/install.py", "--torch", "requirements/setup.txt")
     call("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
          "--no-index", "--no-build-isolation", "-e", ".")  # fmt: skip
+
+
+def link_commands():
+    """Put the commands where the shell finds them; a line says what to type where that is nowhere.
+
+    Only in ~/.local/bin, only if that is on the PATH, and never over somebody else's file.
+    """
+    folder = os.path.join(os.path.expanduser("~"), ".local", "bin")
+    if folder not in os.environ.get("PATH", "").split(os.pathsep):
+        say("`. .venv/bin/activate` puts gpubook on your path")
+        return
+    os.makedirs(folder, exist_ok=True)
+    for name in COMMANDS:
+        link, target = os.path.join(folder, name), os.path.join(VENV, "bin", name)
+        if os.path.islink(link) and os.readlink(link).endswith("/.venv/bin/" + name):
+            os.remove(link)
+        if not os.path.lexists(link):
+            os.symlink(target, link)
 
 
 def main():
@@ -111,6 +130,7 @@ def main():
         if not is_ours():
             make_environment()
         install()
+        link_commands()
         with open(STAMP, "w") as file:
             file.write(checksum)
     done = subprocess.call([PYTHON, "-m", "gpubook.cli", "fetch"], cwd=ROOT)

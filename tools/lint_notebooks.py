@@ -79,7 +79,8 @@ def main(command: str) -> int:
         else:
             calls = [["check", "--fix-only", "--quiet"], ["format", "--quiet"]]
         codes = [
-            subprocess.call(["ruff", *call, *config, "notebooks"], cwd=folder) for call in calls
+            subprocess.call([sys.executable, "-m", "ruff", *call, *config, "notebooks"], cwd=folder)
+            for call in calls
         ]
         if command == "format":
             for path, notebook in originals.items():

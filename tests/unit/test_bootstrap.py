@@ -90,3 +90,24 @@ def test_set_up_and_the_lock_are_for_the_same_pythons(bootstrap):
     assert [pythons[0], pythons[-1]] == [
         "{}.{}".format(*version) for version in (bootstrap.OLDEST, bootstrap.NEWEST)
     ]
+
+
+def test_the_commands_are_linked_where_the_shell_finds_them_and_over_nobody_elses(
+    bootstrap, tmp_path, monkeypatch
+):
+    folder = tmp_path / "home" / ".local" / "bin"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PATH", f"/usr/bin:{folder}")
+    (folder / "mat_mul").write_text("somebody else's")
+    (folder / "gpubook").symlink_to("/an/older/copy/.venv/bin/gpubook")
+    bootstrap.link_commands()
+    assert (folder / "gpubook").readlink() == Path(bootstrap.VENV) / "bin" / "gpubook"
+    assert (folder / "mat_mul").read_text() == "somebody else's"
+    assert (folder / "spam_predict").is_symlink()
+
+
+def test_without_such_a_folder_one_line_says_what_to_type(bootstrap, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "/usr/bin")
+    bootstrap.link_commands()
+    assert capsys.readouterr().out == "set-up: `. .venv/bin/activate` puts gpubook on your path\n"
