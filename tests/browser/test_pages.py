@@ -43,6 +43,27 @@ def test_a_page_works_from_the_disk(disk_tab, built_book, document):
     assert disk_tab.problems == []
 
 
+@pytest.mark.parametrize("document", NOTEBOOKS)
+def test_a_lesson_fits_twelve_screens(tab, site, document):
+    tab.page.set_viewport_size({"width": 1440, "height": 900})
+    tab.open(f"{site}/{document}.html")
+    height = tab.page.evaluate("document.documentElement.scrollHeight")
+    print(f"{document}: {height / 900:.1f} screens")
+    assert height <= 12 * 900
+
+
+@pytest.mark.parametrize("document", NOTEBOOKS)
+def test_a_library_name_in_a_cell_leads_to_the_line_of_its_source(tab, site, document):
+    tab.open(f"{site}/{document}.html")
+    links = tab.page.locator("a.gb-source")
+    assert links.count() >= 2, "Page and page at least"
+    target = links.first.get_attribute("href")
+    links.first.click()
+    tab.page.wait_for_url(f"**/{target.removeprefix('../')}")
+    assert tab.page.locator(f"[id='{target.partition('#')[2]}']").count() == 1
+    assert tab.problems == []
+
+
 def test_the_network_is_cut_and_a_request_to_it_would_be_seen(tab, site):
     tab.open(f"{site}/{DOCUMENTS[0]}.html")
     assert tab.problems == []
