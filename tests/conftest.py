@@ -141,7 +141,7 @@ def pytest_collection_modifyitems(items):
             if item.get_closest_marker(name) and not capability.available and name not in must:
                 item.add_marker(pytest.mark.skip(reason=f"{name}: {capability.why}"))
     # The longest chain first; then what waits for the rendered book, beside the unit tests.
-    order = ("docker", "notebooks", "browser", "gpu", "unit")
+    order = ("docker", "slurm", "notebooks", "browser", "gpu", "unit")
     items.sort(key=lambda item: order.index(item.path.relative_to(ROOT / "tests").parts[0]))
 
 
