@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gpubook.evidence import selfcheck
+from gpubook.evidence import checks
 from tests.browser.conftest import NOTEBOOKS
 from tests.browser.survey import WIDER, violations
 from tests.conftest import ROOT
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 
 def questions_of(document):
-    return selfcheck.load(selfcheck.path_of(ROOT, document.split("/")[1]))
+    return checks.load(checks.path_of(ROOT, document.split("/")[1])).questions
 
 
 @pytest.fixture
