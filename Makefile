@@ -22,13 +22,13 @@ pdf: book ## the whole book as _build/gpu-container.pdf (needs Chromium)
 
 check: setup lint ## a short loop: lint, the unit tests of what changed, one tiny notebook
 	@$(BIN)/python -m pytest tests/unit --changed=10 --budget=30 --durations=5 \
-		--numprocesses=2 --dist=loadgroup --no-loadscope-reorder
+		--numprocesses=2 --dist=loadscope --no-loadscope-reorder
 
 # The notebooks first and alone, because they measure; then all tests side by side.
 test: setup lint ## all tests; lanes without an engine, a GPU or a browser skip with the reason
 	@eval "$$(.ci/engine find 2>/dev/null)"; \
 	$(BIN)/gpubook run; ran=$$?; [ $$ran -le 1 ] || exit $$ran; \
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadgroup --no-loadscope-reorder \
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadscope --no-loadscope-reorder \
 		--durations=20 && exit $$ran
 
 fuzz: setup ## bad input by the thousand to every reader (CASES=20000 SEED=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -114,19 +115,34 @@ def built_book(executed) -> Path:
     return executed / "html"
 
 
-def _lane(item) -> str:
+_PAGE = re.compile(r"\[((?:book|notebooks)/[\w-]+)\]$")
+
+
+def lane(nodeid: str) -> str:
     """Which tests stay in one process when several run side by side.
 
     What uses the engine stays together: it shares the image and looks at the whole engine. So
     does a file, because its fixtures are made once; the pages of the book go wherever there is
     room, one by one.
     """
-    folder = item.path.relative_to(ROOT / "tests").parts[0]
-    if folder == "docker":
+    file = nodeid.partition("::")[0]
+    if file.startswith("tests/docker/"):
         return "docker"
-    if folder == "browser" and "document" in getattr(item, "fixturenames", ()):
-        return f"{item.path.stem}-{item.callspec.params['document']}"
-    return f"{folder}-{item.path.stem}"
+    page = _PAGE.search(nodeid) if file.startswith("tests/browser/") else None
+    return f"{file}-{page[1]}" if page else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Lanes by the names of the tests: the marker xdist_group needs a private part of pytest's
+    that pytest 9.2 has changed, so that xdist 3.8 spreads groups over all processes."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Lanes(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return lane(nodeid)
+
+    return Lanes(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -135,7 +151,6 @@ def pytest_collection_modifyitems(items):
     here = machine.probe()
     must = machine.required()
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_lane(item)))
         for name in ("docker", "gpu", "slurm"):
             capability = here.capabilities[name]
             if item.get_closest_marker(name) and not capability.available and name not in must:
