@@ -1,7 +1,7 @@
 """What an instructor plans with: what the notebooks used when these pages were made.
 
 - ``{gpubook-seats}``: a row a notebook: computing time, memory, files, GPU memory.
-- ``{gpubook-gpu-memory}``: a row a machine: the GPU's memory while notebook 05 trained there.
+- ``{gpubook-gpu-memory}``: a row a machine: the GPU's memory while page 11 trained there.
 - ``{gpubook-disk}``: what the environment, data and model, and the image take on the disk.
 """
 
@@ -54,7 +54,7 @@ def gpu_rows(root: Path) -> list[dict[str, str]]:
     from gpubook.evidence.records import read_json, validate
 
     rows = []
-    for path in sorted((root / "recordings").glob("*/05-*/nvidia-smi-training.json")):
+    for path in sorted((root / "recordings").glob("*/*/nvidia-smi-training.json")):
         record = validate(read_json(path), str(path))
         machine = record["provenance"]["machine"]
         rows.append(
@@ -148,7 +148,7 @@ class _GpuMemory(SphinxDirective):
             "total": "It has",
             "date": "Day",
         }
-        caption = "The GPU's memory while notebook 05 trained"
+        caption = "The GPU's memory while page 11 trained"
         return [nodes.raw("", table(rows, columns, caption=caption).markup, format="html")]
 
 

@@ -21,7 +21,7 @@ HERE = machine.probe().capabilities
 NEEDS = {
     "hello": "docker", "systems": "docker,host", "starts": "docker", "docker-version": "docker",
     "docker-info": "docker", "settings": "docker", "daemon-json": "docker,host",
-    "exercise-3": "docker", "exercise-4": "docker",
+    "exercise-3": "docker", "exercise-4": "docker", "gpu-starts": "docker,gpu,toolkit",
 }  # fmt: skip
 
 
