@@ -132,7 +132,7 @@ def clipboard(tab, window, site):
 
 def test_a_command_is_copied_without_its_prompt_and_its_output(tab, site, clipboard, results):
     tab.open(f"{site}/{ENGINE}.html")
-    evidence = results(ENGINE.split("/")[1]).evidence("docker-info-text")
+    evidence = results(ENGINE.split("/")[1]).evidence("docker-info")
     (command,) = [step["command"] for step in evidence.data["steps"]]
     step = tab.page.locator(".gb-step:visible", has_text=command).first
     assert "Server" in step.inner_text()
@@ -196,7 +196,8 @@ def test_an_error_message_is_found(tab, disk_tab, site, built_book, kind, messag
     results = tab.page.locator("#search-results ul.search li a")
     results.first.wait_for()
     links = results.evaluate_all("all => all.map(a => a.href)")
-    assert "/book/troubleshooting.html" in links[0]
+    # A page that shows the error itself may come first.
+    assert any("/book/troubleshooting.html" in link for link in links[:5]), links[:5]
     if rule:
         leading = [link.partition("#")[2] for link in links if "#doctor-" in link]
         assert rule in leading, leading
