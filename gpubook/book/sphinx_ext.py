@@ -67,6 +67,8 @@ def _as_read(cell: dict) -> dict:
     A ``%%terminal`` cell shows its commands in the transcript, so its source is left out. A
     ``%%writefile`` cell is the file, under its name.
     """
+    if cell["cell_type"] == "code" and cell.get("id") in _SET_UP:
+        return _folded(cell, _SET_UP[cell["id"]])
     if cell["cell_type"] != "code" or not (magic := re.match(r"%%(\w+) *(.*)\n", _text(cell))):
         return cell
     if magic[1] == "writefile":
@@ -77,6 +79,17 @@ def _as_read(cell: dict) -> dict:
     if magic[1] in PARSERS:
         return cell | {"source": _text(cell)[magic.end() :]}
     return cell
+
+
+_SET_UP = {"parameters": "Parameters of this page", "setup": "Set-up of this page"}
+
+
+def _folded(cell: dict, name: str) -> dict:
+    """A cell whose source folds under a name; what it printed stays."""
+    metadata = cell["metadata"]
+    tags = [*metadata.get("tags", ()), "hide-input"]
+    prompts = {"code_prompt_show": name, "code_prompt_hide": name}
+    return cell | {"metadata": metadata | {"tags": tags, "mystnb": prompts}}
 
 
 def _file(cell_id: str, name: str, content: str) -> dict:

@@ -109,7 +109,7 @@ def test_solutions_are_folded_named_and_open_by_keyboard(tab, site, document):
     exercises = sum(cell["id"].startswith("exercise-") and cell["id"][9:].isdigit()
                     for cell in source["cells"])  # fmt: skip
     tab.open(f"{site}/{document}.html")
-    folds = tab.page.locator("details.gb-fold")
+    folds = tab.page.locator("details.gb-fold", has_text="Solution of exercise")
     assert folds.count() == exercises >= 4
     for number in range(exercises):
         summary = folds.nth(number).locator("> summary")
@@ -127,7 +127,7 @@ def test_solutions_are_folded_named_and_open_by_keyboard(tab, site, document):
 
 def test_without_scripts_solutions_unfold_and_questions_answer(plain, site):
     plain.goto(f"{site}/{NOTEBOOKS[3]}.html")
-    fold = plain.locator("details.gb-fold").first
+    fold = plain.locator("details.gb-fold", has_text="Solution of exercise").first
     assert not fold.locator(".gb-solution-why").is_visible()
     fold.locator("> summary").click()
     assert fold.locator(".gb-solution-why").is_visible()

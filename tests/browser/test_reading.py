@@ -151,6 +151,7 @@ def test_code_is_copied_as_it_is(tab, site, clipboard):
     tab.open(f"{site}/{ENGINE}.html")
     notebook = json.loads((ROOT / f"{ENGINE}.ipynb").read_text(encoding="utf-8"))
     source = next("".join(c["source"]) for c in notebook["cells"] if c["id"] == "parameters")
+    tab.page.locator("details.hide", has_text="Parameters of this page").first.click()
     block = tab.page.locator(".cell_input div.highlight").first
     assert clipboard(block.locator(".copybtn")) == source
 
