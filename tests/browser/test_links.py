@@ -83,7 +83,8 @@ def test_no_page_names_a_server_that_scripts_could_be_loaded_from(built_book):
 # Where a term may stand without a link: headings, code and its output, tables' heads, drawings.
 APART = (
     "h1, h2, h3, h4, h5, pre, svg, summary, script, style, thead, nav, .headerlink, .math, "
-    ".cell_input, .cell_output, .gb-evidence, .gb-check, .gb-table, dt, .admonition-title"
+    ".cell_input, .cell_output, .gb-evidence, .gb-check, .gb-table, dt, .admonition-title, form, "
+    ".gb-what-if-table"
 )
 
 

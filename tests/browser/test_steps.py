@@ -90,7 +90,7 @@ def test_a_step_has_a_name_and_its_text_for_those_who_do_not_see_it(tab, site, d
     assert tab.page.get_by_role("group", name=steps.locator("legend").inner_text()).count() == 1
     last = steps.locator("input").count()
     captions = steps.locator(".gb-step-captions > li")
-    for n, radio in enumerate(tab.page.get_by_role("radio").all(), 1):
+    for n, radio in enumerate(steps.get_by_role("radio").all(), 1):
         assert radio.get_attribute("aria-label") == f"Step {n} of {last}"
         described = tab.page.locator(f"#{radio.get_attribute('aria-describedby')}")
         assert described.text_content() == captions.nth(n - 1).text_content() != ""
