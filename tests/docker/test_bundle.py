@@ -33,8 +33,12 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 
 def offline(*command: str | Path, seconds: int = 600, **environment: str):
-    """Run a command that has no network but the loopback which every machine has."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHONPATH"))}
+    """Run a command that has no network but the loopback which every machine has.
+
+    Nothing of this machine's lanes is required there: a cluster's controller is out of reach.
+    """
+    dropped = ("PIP_", "PYTHONPATH", "REQUIRE")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
     return subprocess.run(
         ["unshare", "--net", sys.executable, "-c", LOOPBACK, *command],
         env=kept | environment, capture_output=True, text=True, timeout=seconds, check=False,
