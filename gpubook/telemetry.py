@@ -167,7 +167,7 @@ def draw(
         gpu = ("gpu_percent", "power_watts", "temperature_celsius")
         keys = gpu if on_gpu else ("process_percent", "memory_bytes")
     figure, axes = pyplot.subplots(
-        1 + len(keys), 1, figsize=(7, 2.6 + 1.3 * len(keys)), layout="constrained"
+        1 + len(keys), 1, figsize=(7, 2.2 + 1.05 * len(keys)), layout="constrained"
     )
     blue, green, orange = "#1f77b4", "#2a9d4a", "#d1701e"
     axes[0].plot(*zip(*losses, strict=True), color=blue, linewidth=0.6, alpha=0.5)

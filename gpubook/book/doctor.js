@@ -63,10 +63,14 @@
     if (found) show(found, words);
   };
 
+  const fold = (id) => document.getElementById(id)?.querySelector("details");
+
   const show = (found, words) => {
     const ids = new Set(found.map((rule) => rule.id));
-    for (const rule of data.rules)
+    for (const rule of data.rules) {
       document.getElementById(rule.id).hidden = ids.size > 0 && !ids.has(rule.id);
+      if (ids.has(rule.id)) fold(rule.id).open = true;
+    }
     said.replaceChildren();
     if (!words) return;
     if (!found.length) {
@@ -90,9 +94,17 @@
     else waiting = setTimeout(look, 150);
   };
 
+  // Who follows a link to a rule wants to read it.
+  const unfold = () => {
+    const aim = fold(location.hash.slice(1));
+    if (aim) aim.open = true;
+  };
+
   // Scripts stand before the sections, which are there once the page is read.
   const start = () => {
     box.hidden = false;
+    addEventListener("hashchange", unfold);
+    unfold();
     text.addEventListener("input", soon);
     look();
   };

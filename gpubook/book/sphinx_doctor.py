@@ -26,6 +26,8 @@ from gpubook.doctor.rules import GAP, Rule, load
 # Messages are long lines: they are shown whole, wrapped.
 _STYLE = (
     ".gb-doctor-rule .highlight-text pre { white-space: pre-wrap; overflow-wrap: anywhere; }"
+    ".gb-doctor-rule > h3 { font-size: 1.15rem; margin: 0.9rem 0 0.2rem; }"
+    ".gb-doctor-rule summary { cursor: pointer; }"
     "#gb-doctor-text { width: 100%; font-family: monospace; color: var(--pst-color-text-base);"
     " background: var(--pst-color-background); }"
 )
@@ -73,11 +75,12 @@ def index_entries(rule: Rule) -> list[str]:
 
 
 def rule_section(rule: Rule) -> nodes.section:
-    """One rule: its message, cause, fixes and sources."""
+    """One rule: its title, and in a fold its messages, cause, fixes and sources."""
     section = nodes.section(ids=[anchor(rule)], classes=["gb-doctor-rule"])
     section += nodes.title("", "", *inline(rule.title))
     entries = [("single", entry, anchor(rule), "", None) for entry in index_entries(rule)]
     section += addnodes.index(entries=entries)
+    section += nodes.raw("", "<details><summary>Message, cause and fix</summary>", format="html")
     section += _code("\n\n".join(rule.examples), "text")
     section += paragraph(rule.cause, "Cause.")
     section += paragraph(rule.matters, "Why it matters.")
@@ -94,7 +97,7 @@ def rule_section(rule: Rule) -> nodes.section:
         short = re.sub(r"/(issues|pull)/", "#", short)
         sources += nodes.Text(", ") if n else nodes.Text("")
         sources += nodes.reference(short, short, refuri=url)
-    section += sources
+    section += [sources, nodes.raw("", "</details>", format="html")]
     return section
 
 

@@ -69,19 +69,25 @@ def _as_read(cell: dict) -> dict:
     """
     if cell["cell_type"] == "code" and cell.get("id") in _SET_UP:
         return _folded(cell, _SET_UP[cell["id"]])
+    if cell.get("id") == "finish":
+        return _without_input(cell)
     if cell["cell_type"] != "code" or not (magic := re.match(r"%%(\w+) *(.*)\n", _text(cell))):
         return cell
     if magic[1] == "writefile":
         return _file(cell["id"], magic[2], _text(cell)[magic.end() :])
     if magic[1] == "terminal":
-        tags = [*cell["metadata"].get("tags", ()), "remove-input"]
-        return cell | {"metadata": cell["metadata"] | {"tags": tags}}
+        return _without_input(cell)
     if magic[1] in PARSERS:
         return cell | {"source": _text(cell)[magic.end() :]}
     return cell
 
 
 _SET_UP = {"parameters": "Parameters of this page", "setup": "Set-up of this page"}
+
+
+def _without_input(cell: dict) -> dict:
+    tags = [*cell["metadata"].get("tags", ()), "remove-input"]
+    return cell | {"metadata": cell["metadata"] | {"tags": tags}}
 
 
 def _folded(cell: dict, name: str) -> dict:

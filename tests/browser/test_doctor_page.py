@@ -18,7 +18,9 @@ RULES = load()
 def page(chromium):
     """The box with an empty section for each rule."""
     markup = _Search.run(object.__new__(_Search))[0].astext()
-    sections = "".join(f'<section id="{anchor(rule)}">{rule.id}</section>' for rule in RULES)
+    sections = "".join(
+        f'<section id="{anchor(rule)}">{rule.id}<details></details></section>' for rule in RULES
+    )
     tab = chromium.new_page()
     problems = []
     tab.on("pageerror", lambda error: problems.append(str(error)))
@@ -53,6 +55,15 @@ def test_every_example_is_found_as_the_command_finds_it(page):
             links, shown = found(page, text)
             assert links == [f"doctor-{p.rule.id}" for p in diagnose(text).problems], text
             assert set(shown) == set(links)
+
+
+def test_what_is_found_or_linked_unfolds(page):
+    found(page, RULES[0].examples[0])
+    unfolded = "id => document.getElementById(id).querySelector('details').open"
+    assert page.evaluate(unfolded, anchor(RULES[0]))
+    assert not page.evaluate(unfolded, anchor(RULES[-1]))
+    page.evaluate("id => { location.hash = id; }", anchor(RULES[-1]))
+    page.wait_for_function(unfolded, arg=anchor(RULES[-1]))
 
 
 def test_examples_are_found_wrapped_and_in_json(page):

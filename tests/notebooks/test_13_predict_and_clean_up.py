@@ -76,7 +76,7 @@ def test_the_unseen_messages_are_unseen_and_the_clear_ones_are_right(page):
     rows = page.evidence("unseen").data
     known = {data.fingerprint(text) for text in data.load().texts}
     assert not known & {data.fingerprint(row["text"]) for row in rows}
-    assert all(row["in_collection"] == 0 for row in rows)
+    assert all(row["times"] == 0 for row in rows)
     assert len(rows) >= 10
     threshold = page.evidence("test").data["threshold"]
     for row in rows:
