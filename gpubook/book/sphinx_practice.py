@@ -81,7 +81,7 @@ def time_note(result: dict[str, Any] | None, text: str) -> dict[str, Any]:
         )
     minutes = reading_minutes(text)
     lines.append(f"- **Reading:** about {minutes} minutes; exercises come on top.")
-    source = "\n".join([":::{admonition} How long it takes", ":class: gb-took", "", *lines, ":::"])
+    source = "\n".join(["**How long it takes**", "", ":::{container} gb-took", *lines, ":::"])
     return {"cell_type": "markdown", "id": "gb-time-note", "metadata": {}, "source": source}
 
 

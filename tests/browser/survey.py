@@ -133,17 +133,29 @@ def _axe(page, context: dict, options: dict) -> list[str]:
     ]
 
 
-def violations(page, *, within: str = "html") -> list[str]:
-    """What axe finds against WCAG 2.1, levels A and AA; ``within`` is a selector.
+CONTRAST_RULE = "color-contrast"
 
-    Contrast takes axe most of its time, and half of a page's texts are the words of its code,
-    in a few colours: of these, each pair of colours is computed once, here.
+
+def structure(page, within: str = "html") -> list[str]:
+    """What axe finds against WCAG 2.1, levels A and AA, contrast aside."""
+    off = {CONTRAST_RULE: {"enabled": False}}
+    return _axe(page, {"include": [[within]]}, {"runOnly": WCAG, "rules": off})
+
+
+def contrasts(page, within: str = "html") -> list[str]:
+    """Texts whose contrast is below WCAG 2.1, level AA.
+
+    It takes axe most of its time, and half of a page's texts are the words of its code, in a few
+    colours: of these, each pair of colours is computed once, here.
     """
-    part, contrast = {"include": [[within]]}, "color-contrast"
-    wrong = _axe(page, part, {"runOnly": WCAG, "rules": {contrast: {"enabled": False}}})
-    only = {"runOnly": {"type": "rule", "values": [contrast]}}
-    wrong += _axe(page, part | {"exclude": [["pre span"]]}, only)
+    part = {"include": [[within]], "exclude": [["pre span"]]}
+    wrong = _axe(page, part, {"runOnly": {"type": "rule", "values": [CONTRAST_RULE]}})
     return wrong + page.evaluate(WORDS_OF_CODE, within)
+
+
+def violations(page, *, within: str = "html") -> list[str]:
+    """All that axe finds; ``within`` is a selector."""
+    return structure(page, within) + contrasts(page, within)
 
 
 def pictures_of(folder: Path, document: str) -> list[Path]:
@@ -157,11 +169,20 @@ def measures_of(folder: Path, document: str) -> Path:
     return folder / f"{document.replace('/', '-')}.json"
 
 
-def _problems(page, where: str) -> list[str]:
-    """What is wrong with a page in one theme at one width."""
-    wrong = [f"scrolls sideways ({where}): {w}" for w in page.evaluate(WIDER)]
-    wrong += [f"cut at the edge ({where}): {w}" for w in page.evaluate(CUT)]
-    return wrong + [f"{where}: {w}" for w in violations(page)]
+def _problems(page, theme: str, width: int) -> list[str]:
+    """What is wrong with a page in one theme at one width.
+
+    A theme changes colours and no structure, a width changes structure and no colours: the
+    structure is looked at once a width, the colours once a theme. What only a narrow screen shows,
+    buttons and dialogs, is the same on every page: test_reading looks at its colours.
+    """
+    wrong = [f"scrolls sideways: {w}" for w in page.evaluate(WIDER)]
+    wrong += [f"cut at the edge: {w}" for w in page.evaluate(CUT)]
+    if theme == THEMES[0]:
+        wrong += structure(page)
+    if width == WIDTHS[0]:
+        wrong += contrasts(page)
+    return [f"{theme}, {width} pixels: {w}" for w in wrong]
 
 
 def _picture(page, width: int, path: Path) -> None:
@@ -181,7 +202,7 @@ def _look(tab, url: str, width: int, pictures: list[Path], seen: Seen) -> None:
     for theme, picture in zip(THEMES, pictures, strict=True):
         tab.page.emulate_media(color_scheme=theme)
         tab.page.wait_for_function("t => document.documentElement.dataset.theme === t", arg=theme)
-        seen.problems += _problems(tab.page, f"{theme}, {width} pixels")
+        seen.problems += _problems(tab.page, theme, width)
         _picture(tab.page, width, picture)
 
 

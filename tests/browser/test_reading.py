@@ -8,6 +8,7 @@ import pytest
 
 from gpubook.book.sphinx_page import redirects
 from tests.browser.conftest import DOCUMENTS, NOTEBOOKS
+from tests.browser.survey import THEMES, contrasts
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
@@ -296,6 +297,19 @@ def test_on_a_narrow_screen_the_keyboard_opens_and_leaves_the_table_of_contents(
     tab.page.keyboard.press("Escape")
     link.wait_for(state="hidden")
     assert toggle.evaluate("e => document.activeElement === e")
+
+
+@pytest.mark.parametrize("document", [DOCUMENTS[0], ENGINE])
+@pytest.mark.parametrize("theme", THEMES)
+def test_what_only_a_narrow_screen_shows_has_contrast(tab, site, document, theme):
+    """The survey of every page looks at the colours of a wide screen."""
+    tab.page.set_viewport_size({"width": 360, "height": 900})
+    tab.page.emulate_media(color_scheme=theme)
+    tab.open(f"{site}/{document}.html")
+    assert contrasts(tab.page) == []
+    tab.page.locator("button.primary-toggle").first.click()
+    tab.page.locator("dialog[open] a.reference").first.wait_for()
+    assert contrasts(tab.page, "dialog[open]") == []
 
 
 # Old addresses
