@@ -56,7 +56,7 @@ def executed_source(source: str, executed: Path) -> str:
     cells: list[dict] = []
     for cell in book["cells"]:
         if _tagged(cell, INJECTED):
-            cells.append(_parameters_note(cell, ran))
+            cells += _parameters_note(cell, ran)
         cells.append(_as_read(cell))
     return json.dumps(book | {"cells": cells})
 
@@ -126,8 +126,11 @@ def _literals(source: str) -> dict[str, Any]:
     }
 
 
-def _parameters_note(injected: dict, cells: list[dict]) -> dict:
-    """A Markdown cell that tells which parameters this run had been given."""
+def _parameters_note(injected: dict, cells: list[dict]) -> list[dict]:
+    """A Markdown cell that tells which parameters this run had been given, if any.
+
+    REQUIRE is none of them: it changes no result, and each result says whether it is live.
+    """
     defaults: dict[str, Any] = {}
     for cell in cells:
         if _tagged(cell, "parameters"):
@@ -136,15 +139,14 @@ def _parameters_note(injected: dict, cells: list[dict]) -> dict:
         f"- `{name} = {value!r}`"
         + (f" (default: `{defaults[name]!r}`)" if name in defaults else "")
         for name, value in _literals(_text(injected)).items()
+        if name != "REQUIRE"
     ]
+    if not lines:
+        return []
     text = [":::{admonition} Parameters given to this run", ":class: attention gb-parameters", ""]
     text += ["These pages were made with values other than the notebook's own:", "", *lines, ":::"]
-    return {
-        "cell_type": "markdown",
-        "id": "gb-parameters-note",
-        "metadata": {},
-        "source": "\n".join(text),
-    }
+    note = {"cell_type": "markdown", "id": "gb-parameters-note", "metadata": {}}
+    return [note | {"source": "\n".join(text)}]
 
 
 def _read_executed(app: Sphinx, docname: str, source: list[str]) -> None:

@@ -32,7 +32,7 @@ def rungs(rows: Sequence[dict]) -> Any:
 
 def precision_recall(precision: Sequence[float], recall: Sequence[float]) -> Any:
     """Precision over recall (0 to 1 both), a point a threshold: a matplotlib Figure."""
-    axes = _axes(5, 3)
+    axes = _axes(5, 2.5)
     axes.step(recall, precision, color=_BLUE)
     axes.set(xlabel="recall (validation)", ylabel="precision (validation)")
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02))

@@ -27,7 +27,7 @@ SMALL: dict[str, dict] = {
 }
 """Parameters that keep the second run of a page short."""
 
-FEW = 96  # messages of each part
+FEW = 48  # messages of each part
 
 
 def image_of(name):

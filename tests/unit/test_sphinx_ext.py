@@ -107,10 +107,16 @@ def test_injected_parameters_are_told_to_the_reader_with_their_defaults(tmp_path
     assert "REQUIRE" not in note["source"], "it was not injected"
 
 
-def test_without_injected_parameters_there_is_no_note(tmp_path):
+@pytest.mark.parametrize("injected", [None, 'REQUIRE = "docker,slurm"'])
+def test_without_a_parameter_that_changes_a_result_there_is_no_note(tmp_path, injected):
     executed = tmp_path / "04-x.ipynb"
-    executed.write_text(_notebook(), encoding="utf-8")
+    executed.write_text(_notebook(injected=injected), encoding="utf-8")
     assert "gb-parameters" not in sphinx_ext.executed_source(_notebook(), executed)
+
+
+def test_the_last_cell_is_machinery_whose_source_is_not_shown():
+    cell = {"cell_type": "code", "id": "finish", "metadata": {}, "source": "page.finish()"}
+    assert "remove-input" in sphinx_ext._as_read(cell)["metadata"]["tags"]
 
 
 # The status page
