@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     command("fetch", _fetch, "fetch the data set and the small model, checked by SHA-256")
 
     bench = command("bench", _bench, "the benchmarks: figures measured side by side in one run")
-    bench.add_argument("what", choices=sorted(_BENCHES))
+    bench.add_argument("what", choices=("matmul", "predict", "train"))
     bench.add_argument("--device", choices=("cpu", "cuda"), help="(cuda where there is a GPU)")
     bench.add_argument("--json", action="store_true", help="the figures as JSON")
     bench.add_argument("--record", metavar="MACHINE", help="keep the figures in recordings/MACHINE")
@@ -194,51 +194,28 @@ def _fetch(args: argparse.Namespace) -> int:
     return 0
 
 
-def _bench_matmul(device: str | None) -> dict:
-    from gpubook.matmul import bench
-
-    return bench.bench(device)
-
-
-def _bench_train(device: str | None) -> dict:
-    from gpubook.spam import bench
-
-    return bench.train(device, progress=_to_stderr)
-
-
-def _bench_predict(device: str | None) -> dict:
-    from gpubook.spam import bench
-
-    return bench.predict(device)
-
-
-def _bench_book(device: str | None) -> dict:
-    from gpubook.book import bench
-
-    return bench.bench(progress=_to_stderr)
-
-
 def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-_BENCHES: dict[str, Callable[[str | None], dict]] = {
-    "matmul": _bench_matmul,
-    "train": _bench_train,
-    "predict": _bench_predict,
-    "book": _bench_book,
-}
+def _figures(what: str, device: str | None) -> dict:
+    if what == "matmul":
+        from gpubook.matmul import bench
+
+        return bench.bench(device)
+    from gpubook.spam import bench
+
+    return bench.train(device, progress=_to_stderr) if what == "train" else bench.predict(device)
 
 
 def _bench(args: argparse.Namespace) -> int:
-    if args.record:
-        from gpubook.book import record
+    from gpubook.book import record
+    from gpubook.evidence.page import find_root
 
+    if args.record:
         record.check_name(args.record)  # before the minutes that a bench takes
-    figures = _BENCHES[args.what](args.device)
+    figures = _figures(args.what, args.device)
     if args.record:
-        from gpubook.evidence.page import find_root
-
         _to_stderr(f"kept {record.record_bench(find_root(), figures, args.record)}")
     if args.json:
         print(json.dumps(figures, indent=1, allow_nan=False))

@@ -100,10 +100,12 @@ def pages_inputs(root: Path, executed: Path) -> str:
     """One checksum of what the book's pages are made from, and of what makes them.
 
     That is every file in ``root`` but tests and what is hidden, built or fetched, the executed
-    notebooks and their results, this library, the installed packages, and their Python.
+    notebooks and their results, the sizes of images, this library, the installed packages, and
+    their Python.
     """
     tops = [p for p in root.iterdir() if p.name[0] != "." and p.name not in _NO_SOURCES]
-    folders = [*tops, executed, executed.with_name("results"), _PACKAGE]
+    made = [executed, executed.with_name("results"), executed.with_name("image")]
+    folders = [*tops, *made, _PACKAGE]
     files = {path for folder in folders for path in _files(folder)}
     whole = hashlib.sha256(f"{sys.version} {packages()}".encode())
     for path in sorted(files):

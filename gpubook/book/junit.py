@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gpubook.book.execute import Outcome
+from gpubook.book.results import Outcome
 from gpubook.errors import UsageError
 
 

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -97,26 +98,27 @@ def load(path: Path) -> Notebook:
     meta = content["metadata"].get("gpubook", {})
     return Notebook(
         path=path,
-        parameters=_literals("".join(tagged[0]["source"]), path) if tagged else {},
+        parameters=literals("".join(tagged[0]["source"]), path) if tagged else {},
         after=tuple(meta.get("after", ())),
         exclusive=bool(meta.get("exclusive", False)),
     )
 
 
-def _literals(source: str, path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for node in files.python_of(source, f"{path}: the parameters cell").body:
+def literals(source: str, where: str | Path) -> dict[str, Any]:
+    """The values of a parameters cell. BookError for anything but ``NAME = literal``."""
+    values: dict[str, Any] = {}
+    for node in files.python_of(source, f"{where}: the parameters cell").body:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if name.isupper():
                 try:
-                    found[name] = ast.literal_eval(value)
+                    values[name] = ast.literal_eval(value)
                 except (ValueError, TypeError, SyntaxError, MemoryError):
-                    raise BookError(f"{path}: parameter {name} is not a literal") from None
+                    raise BookError(f"{where}: parameter {name} is not a literal") from None
             case _:
                 raise BookError(
-                    f"{path}: line {node.lineno} of the parameters cell is not NAME = literal"
+                    f"{where}: line {node.lineno} of the parameters cell is not NAME = literal"
                 )
-    return found
+    return values
 
 
 def find(root: Path, wanted: Iterable[str | Path] = ()) -> list[Notebook]:
@@ -140,19 +142,18 @@ def find(root: Path, wanted: Iterable[str | Path] = ()) -> list[Notebook]:
 
 
 def with_dependencies(root: Path, notebooks: list[Notebook]) -> list[Notebook]:
-    """``notebooks`` and those they come after, in an order that can be executed."""
+    """``notebooks`` and those they come after, by name. BookError when some wait for each other."""
+    todo = list(notebooks)
     known: dict[str, Notebook] = {}
-
-    def add(notebook: Notebook, chain: tuple[str, ...]) -> None:
-        if notebook.name in chain:
-            raise BookError(f"notebooks wait for each other: {' → '.join(chain)}")
-        for name in notebook.after:
-            add(find(root, [name])[0], (*chain, notebook.name))
-        known.setdefault(notebook.name, notebook)
-
-    for notebook in notebooks:
-        add(notebook, ())
-    return sorted(known.values(), key=lambda n: n.name)
+    for notebook in todo:
+        if notebook.name not in known:
+            known[notebook.name] = notebook
+            todo += [find(root, [name])[0] for name in notebook.after]
+    try:
+        TopologicalSorter({name: notebook.after for name, notebook in known.items()}).prepare()
+    except CycleError as error:
+        raise BookError(f"notebooks wait for each other: {' → '.join(error.args[1])}") from None
+    return [known[name] for name in sorted(known)]
 
 
 def assign(

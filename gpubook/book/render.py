@@ -60,15 +60,15 @@ def render(
     stage = Path(tempfile.mkdtemp(prefix=".render-", dir=out.parent))
     try:
         (stage / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-        _sphinx(root, executed, stage, log=out.with_name("render.log"))
-        (stage / "html" / "index.html").write_text(_INDEX, encoding="utf-8")
+        pages = _sphinx(root, executed, stage, log=out.with_name("render.log"))
+        (pages / "index.html").write_text(_INDEX, encoding="utf-8")
         address = config.get("html", {}).get("baseurl") or ""
-        markdown.write(root, stage / "html", address=address and address.rstrip("/") + "/")
+        markdown.write(root, pages, address=address and address.rstrip("/") + "/")
         with (out.parent / ".render.lock").open("w") as lock:  # two renderings take turns here
             fcntl.flock(lock, fcntl.LOCK_EX)
             if out.exists():
                 out.rename(stage / "former")
-            (stage / "html").rename(out)
+            pages.rename(out)
             write_json(_account(out), {"made_from": made_from, "pages": cache.listing(out)})
     finally:
         shutil.rmtree(stage, ignore_errors=True)
@@ -105,9 +105,12 @@ def _kept(out: Path) -> dict | None:
         return None
 
 
-def _sphinx(root: Path, executed: Path, stage: Path, *, log: Path) -> None:
+def _sphinx(root: Path, executed: Path, stage: Path, *, log: Path) -> Path:
+    """Have Jupyter Book make the pages below ``stage``; the folder that they are in."""
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", root]
+    command += ["--config", stage / "_config.yml", "--path-output", stage]
     done = subprocess.run(
-        [sys.executable, "-m", "gpubook.book.render", str(root), str(stage / "html")],
+        [*command, "-W", "-n", "--keep-going"],
         env=os.environ | {"GPUBOOK_EXECUTED": str(executed), "NO_COLOR": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -116,9 +119,12 @@ def _sphinx(root: Path, executed: Path, stage: Path, *, log: Path) -> None:
     account = _ANSI.sub("", done.stdout.decode("utf-8", errors="replace"))
     log.write_text(account, encoding="utf-8")
     if done.returncode == 0:
-        return
-    problems = first_problems(account.replace(f"{root}/", ""))
-    raise RenderError(f"the book was not rendered: {problems} (the whole account: {log})")
+        return stage / "_build" / "html"
+    # After Sphinx has said what is wrong, Jupyter Book adds a traceback of its own.
+    sphinx = re.split(r"^Traceback", account.replace(f"{root}/", ""), flags=re.MULTILINE)[0]
+    raise RenderError(
+        f"the book was not rendered: {first_problems(sphinx)} (the whole account: {log})"
+    )
 
 
 def first_problems(account: str) -> str:
@@ -137,25 +143,3 @@ def _sweep(folder: Path) -> None:
     for left in folder.glob(".render-*"):
         if time.time() - left.stat().st_mtime > _LOST_AFTER_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _build(root: Path, out: Path) -> int:
-    """Run Sphinx with Jupyter Book's configuration, in this process."""
-    from jupyter_book.sphinx import build_sphinx
-
-    status = build_sphinx(
-        str(root),
-        str(out),
-        noconfig=True,
-        path_config=str(out.parent / "_config.yml"),
-        confoverrides={"external_toc_path": "_toc.yml", "nitpicky": True}
-        | {"latex_individualpages": False},
-        doctreedir=str(out.parent / "doctrees"),
-        warningiserror=True,
-        keep_going=True,
-    )
-    return 0 if status == 0 else 1
-
-
-if __name__ == "__main__":
-    sys.exit(_build(Path(sys.argv[1]), Path(sys.argv[2])))

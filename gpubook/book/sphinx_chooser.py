@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import html
 import json
-from importlib import resources
 
-from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
-from sphinx.util.typing import ExtensionMetadata
 
+from gpubook.book.directives import add_directive, with_script
 from gpubook.doctor import compat
 from gpubook.doctor.compat import Fit, Wheel
 from gpubook.matmul import peaks
@@ -123,8 +120,6 @@ def _options(names: list[str], first: str) -> str:
 def markup() -> str:
     """The form, hidden until its script takes it, with data, style and script."""
     given = data()
-    folder = resources.files("gpubook.book")
-    text = json.dumps(given).replace("</", "<\\/")
     newest = next(label for label, image in images().items() if image[1])
     named = [f"{name} ({capability})" for name, capability in given["cards"].items()]
     cards_shown = _options(named, "H100 SXM")
@@ -135,19 +130,9 @@ def markup() -> str:
         '<label>Your driver, such as 580.95.05 (optional)<input name="driver" '
         'inputmode="decimal" autocomplete="off"></label>'
         '<p role="status" aria-live="polite"><strong></strong> <span></span></p></form>'
-        f"<style>{folder.joinpath('chooser.css').read_text(encoding='utf-8')}</style>"
-        f'<script type="application/json" id="gb-chooser-data">{text}</script>'
-        f"<script>{folder.joinpath('chooser.js').read_text(encoding='utf-8')}</script>"
-    )
+    ) + with_script("chooser", given)
 
 
-class _Chooser(SphinxDirective):
-    def run(self) -> list[nodes.Node]:
-        self.env.note_dependency(str(resources.files("gpubook.doctor").joinpath("compat.toml")))
-        return [nodes.raw("", markup(), format="html")]
-
-
-def setup(app: Sphinx) -> ExtensionMetadata:
+def setup(app: Sphinx) -> None:
     """Register with Sphinx."""
-    app.add_directive("gpubook-chooser", _Chooser)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    add_directive(app, "gpubook-chooser", lambda _root: markup())

@@ -17,7 +17,6 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from sphinx.util.typing import ExtensionMetadata
 
 from gpubook.doctor import compat
 from gpubook.doctor.report import in_words
@@ -164,9 +163,8 @@ class _Compat(SphinxDirective):
         return self.parse_text_to_nodes(compat_tables())
 
 
-def setup(app: Sphinx) -> ExtensionMetadata:
+def setup(app: Sphinx) -> None:
     """Register with Sphinx."""
     app.add_directive("gpubook-doctor-rules", _Rules)
     app.add_directive("gpubook-doctor-search", _Search)
     app.add_directive("gpubook-compat", _Compat)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

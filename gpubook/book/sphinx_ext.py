@@ -1,33 +1,26 @@
-"""The book's own Sphinx extension: executed notebooks, evidence in prose.
+"""The executed notebooks take the place of the stored ones, as a page shows them.
 
-- A notebook is read from the folder of the executed ones (environment variable
-  GPUBOOK_EXECUTED, or ``_build/executed``); results are in the folder ``results`` beside that.
-- ``{gpubook-status} machine|notebooks|evidence``: what made these pages.
-- ``{gpubook-banner} live|recorded``: a real banner of this build, as an example.
-- ``{gpubook-figure}`MACHINE/NOTEBOOK/NAME:PATH FORMAT` ``: one recorded figure, with its source.
+They are in a folder of their own (environment variable GPUBOOK_EXECUTED, or ``_build/executed``),
+with their results in the folder ``results`` beside it. A page says below its title how long the
+computing took in this build, on which machine, and how long reading takes; and with which
+parameters it was made, if not with its own. Nothing of this is typed in.
 """
 
 from __future__ import annotations
 
-import ast
-import html
 import json
 import os
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from docutils import nodes
-from docutils.parsers.rst import directives
 from pygments.lexers import find_lexer_class_for_filename
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
-from sphinx.util.docutils import SphinxDirective, SphinxRole
-from sphinx.util.typing import ExtensionMetadata
 
-from gpubook.errors import BookError
+from gpubook.book.notebooks import literals
+from gpubook.book.results import load_result, machine_of
+from gpubook.book.words import duration, reading_minutes
 from gpubook.evidence.magics import PARSERS
 
 INJECTED = "injected-parameters"
@@ -118,12 +111,10 @@ def _texts(cells: list[dict]) -> list[tuple[str, str]]:
     return [(cell["cell_type"], _text(cell).strip()) for cell in cells]
 
 
-def _literals(source: str) -> dict[str, Any]:
-    return {
-        node.targets[0].id: ast.literal_eval(node.value)
-        for node in ast.parse(source).body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
+def _note(name: str, *lines: str) -> dict:
+    """A Markdown cell of our own."""
+    source = "\n".join(lines)
+    return {"cell_type": "markdown", "id": f"gb-{name}-note", "metadata": {}, "source": source}
 
 
 def _parameters_note(injected: dict, cells: list[dict]) -> list[dict]:
@@ -131,250 +122,69 @@ def _parameters_note(injected: dict, cells: list[dict]) -> list[dict]:
 
     REQUIRE is none of them: it changes no result, and each result says whether it is live.
     """
-    defaults: dict[str, Any] = {}
-    for cell in cells:
-        if _tagged(cell, "parameters"):
-            defaults = _literals(_text(cell))
+    own = "".join(_text(cell) for cell in cells if _tagged(cell, "parameters"))
+    defaults = literals(own, "the page")
+    given = literals(_text(injected), "the page")
+    given.pop("REQUIRE", None)
     lines = [
         f"- `{name} = {value!r}`"
         + (f" (default: `{defaults[name]!r}`)" if name in defaults else "")
-        for name, value in _literals(_text(injected)).items()
-        if name != "REQUIRE"
+        for name, value in given.items()
     ]
-    if not lines:
-        return []
-    text = [":::{admonition} Parameters given to this run", ":class: attention gb-parameters", ""]
-    text += ["These pages were made with values other than the notebook's own:", "", *lines, ":::"]
-    note = {"cell_type": "markdown", "id": "gb-parameters-note", "metadata": {}}
-    return [note | {"source": "\n".join(text)}]
+    head = [":::{admonition} Parameters given to this run", ":class: attention gb-parameters", ""]
+    head += ["These pages were made with values other than the notebook's own:", ""]
+    return [_note("parameters", *head, *lines, ":::")] if lines else []
+
+
+def visible_text(cells: list[dict[str, Any]]) -> str:
+    """What a reader of an executed notebook sees unfolded: prose, code, what it printed."""
+    parts = []
+    for cell in cells:
+        tags = cell["metadata"].get("tags", ())
+        if "hide-cell" in tags:
+            continue
+        if "remove-input" not in tags:
+            parts.append(_text(cell))
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {}).get("text/plain", output.get("text", ""))
+            parts.append("".join(data))
+    return "\n".join(parts)
+
+
+def time_note(result: dict[str, Any] | None, text: str) -> dict[str, Any]:
+    """The Markdown cell below a notebook's title: computing as measured, reading as counted."""
+    lines = []
+    if result is not None:
+        modes = [item["mode"] for item in result["evidences"]]
+        where = machine_of(result)
+        lines.append(
+            f"- **Computing:** {duration(result['finished'] - result['started'])} when this page "
+            f"was made{f' (on {where})' if where else ''}. {modes.count('live')} of its "
+            f"{len(modes)} results were measured then, the others replayed."
+        )
+    minutes = reading_minutes(text)
+    lines.append(f"- **Reading:** about {minutes} minutes; exercises come on top.")
+    return _note("time", "**How long it takes**", "", ":::{container} gb-took", *lines, ":::")
+
+
+def with_time_note(source: str, result: dict[str, Any] | None) -> str:
+    """An executed notebook's text with the note after its first cell."""
+    book = json.loads(source)
+    book["cells"].insert(1, time_note(result, visible_text(book["cells"])))
+    return json.dumps(book)
 
 
 def _read_executed(app: Sphinx, docname: str, source: list[str]) -> None:
     path = Path(app.env.doc2path(docname))
-    if path.suffix == ".ipynb":
-        executed = executed_folder(Path(app.srcdir)) / path.name
-        source[0] = executed_source(source[0], executed)
-        app.env.note_dependency(str(executed))
+    if path.suffix != ".ipynb":
+        return
+    executed = executed_folder(Path(app.srcdir))
+    text = executed_source(source[0], executed / path.name)
+    has_result = (executed.with_name("results") / f"{path.stem}.json").is_file()
+    result = load_result(executed.parent, path.stem) if has_result else None
+    source[0] = with_time_note(text, result)
 
 
-def load_results(root: Path) -> list[dict[str, Any]]:
-    """All results of this build, checked, in the order of the notebooks.
-
-    Raises BookError when there are none, or one is not of the executed notebook beside it.
-    """
-    from gpubook.book.cache import file_digest
-    from gpubook.book.execute import load_result
-
-    executed = sorted(executed_folder(root).glob("*.ipynb"))
-    if not executed:
-        raise BookError(f"no executed notebooks in {executed_folder(root)}: run `gpubook run`")
-    results = []
-    for path in executed:
-        result = load_result(executed_folder(root).parent, path.stem)
-        if result["executed_sha256"] != file_digest(path):
-            raise BookError(f"{path} is not the notebook that gave its results: run `gpubook run`")
-        results.append(result)
-    return results
-
-
-def _evidences(results: list[dict]) -> Iterator[tuple[str, dict]]:
-    for result in results:
-        for item in result["evidences"]:
-            yield result["notebook"], item
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _gib(number: int | None) -> str:
-    return "unknown" if number is None else f"{number / 2**30:.1f} GiB"
-
-
-def machine_rows(results: list[dict]) -> list[dict[str, str]]:
-    """The machine that executed the notebooks, as rows of ``what`` and ``here``."""
-    items = [item for _, item in _evidences(results)]
-    live = [item["record"]["provenance"] for item in items if item["mode"] == "live"]
-    started = min(result["started"] for result in results)
-    finished = max(result["finished"] for result in results)
-    when = {"Notebooks executed": f"from {_utc(started)} to {_utc(finished)}"}
-    if not live:
-        when["Machine"] = "nothing was measured on it: every result of this build is a recording"
-        return [{"what": what, "here": here} for what, here in when.items()]
-    described, software = live[-1]["machine"], live[-1]["software"]
-    gpus = [f"{g['name']}, {_gib(g['memory_bytes'])}" for g in described["gpus"]]
-    facts = {
-        "Processor": f"{described['cpu']}, {described['cores']} cores",
-        "Memory": _gib(described["memory_bytes"]),
-        "GPU": "; ".join(gpus) or "none",
-        "System": f"{described['os']}, kernel {described['kernel']}"
-        + (", in a container" if described["container"] else ""),
-    }
-    labels = {
-        "python": "Python",
-        "torch": "PyTorch",
-        "transformers": "Transformers",
-        "numpy": "NumPy",
-        "docker": "Docker Engine",
-        "toolkit": "NVIDIA Container Toolkit",
-        "slurm": "Slurm",
-        "driver": "NVIDIA driver",
-        "cuda": "CUDA (driver)",
-        "gpubook": "This book's library",
-    }
-    versions = {label: software.get(key) or "none" for key, label in labels.items()}
-    return [{"what": w, "here": h} for w, h in (when | facts | versions).items()]
-
-
-def notebook_rows(results: list[dict]) -> list[dict[str, Any]]:
-    """One row a notebook: when it ran, how long, what was live and what was recorded."""
-    rows = []
-    for result in results:
-        modes = [item["mode"] for item in result["evidences"]]
-        sources = {
-            item["record"]["provenance"]["machine"]["name"]
-            for item in result["evidences"]
-            if item["mode"] == "recorded"
-        }
-        given = ", ".join(f"{k}={v!r}" for k, v in result["parameters"].items())
-        rows.append(
-            {
-                "notebook": result["notebook"],
-                "executed": _utc(result["started"]),
-                "seconds": result["finished"] - result["started"],
-                "live": modes.count("live"),
-                "recorded": modes.count("recorded"),
-                "machines": ", ".join(sorted(sources)) or "–",
-                "parameters": given or "the notebook's own",
-            }
-        )
-    return rows
-
-
-def evidence_rows(results: list[dict]) -> list[dict[str, Any]]:
-    """What is live and what is recorded: a row for each notebook, machine, day and reason."""
-    from gpubook.evidence.display import machine_line
-
-    groups: dict[tuple, list[str]] = {}
-    for notebook, item in _evidences(results):
-        provenance = item["record"]["provenance"]
-        name, day = provenance["machine"]["name"], provenance["date"][:10]
-        machine = f"{name}, {day}: {machine_line(provenance)}"
-        key = (notebook, item["mode"], machine, item["why"] or "–")
-        groups.setdefault(key, []).append(item["record"]["name"])
-    columns = ("notebook", "mode", "machine", "why")
-    return [dict(zip(columns, key, strict=True), names=", ".join(groups[key])) for key in groups]
-
-
-_STATUS = {
-    "machine": (machine_rows, {"what": "What", "here": "Here"}, "The machine of this build"),
-    "notebooks": (
-        notebook_rows,
-        {
-            "notebook": "Notebook",
-            "executed": "Started",
-            "seconds": ("Took (s)", ".1f"),
-            "live": ("Live", "d"),
-            "recorded": ("Recorded", "d"),
-            "machines": "Recorded on",
-            "parameters": "Parameters",
-        },
-        "The notebooks of this build",
-    ),
-    "evidence": (
-        evidence_rows,
-        {
-            "notebook": "Notebook",
-            "mode": "Live?",
-            "names": "Evidence",
-            "machine": "Machine and day",
-            "why": "Why not live",
-        },
-        "Every evidence of this build",
-    ),
-}
-
-
-def _raw(markup: str) -> list[nodes.Node]:
-    return [nodes.raw("", markup, format="html")]
-
-
-class _Status(SphinxDirective):
-    required_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        from gpubook.evidence.display import table
-
-        which = directives.choice(self.arguments[0], list(_STATUS))
-        rows_of, columns, caption = _STATUS[which]
-        try:
-            rows = rows_of(load_results(Path(self.env.app.srcdir)))
-        except BookError as error:
-            raise self.error(str(error)) from error
-        return _raw(table(rows, columns, caption=caption).markup)
-
-
-class _Banner(SphinxDirective):
-    required_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        from gpubook.evidence.display import chip
-
-        mode = directives.choice(self.arguments[0], ["live", "recorded"])
-        try:
-            found = _evidences(load_results(Path(self.env.app.srcdir)))
-        except BookError as error:
-            raise self.error(str(error)) from error
-        shown = [item for _, item in found if item["mode"] == mode]
-        # One of a machine with a GPU shows more of what a banner tells.
-        shown.sort(key=lambda item: not item["record"]["provenance"]["machine"]["gpus"])
-        if shown:
-            record, why = shown[0]["record"], shown[0]["why"]
-            return _raw(chip(record, live=mode == "live", why=why).markup)
-        text = f"(Nothing is {mode} in this build, so there is no such banner to show.)"
-        return [nodes.paragraph("", "", nodes.emphasis(text, text))]
-
-
-def figure_of(record: dict, path: str) -> Any:
-    """The value at ``path`` (``rows.0.seconds``) in a recording's data; KeyError if none."""
-    value = record["data"]
-    for step in path.split("."):
-        try:
-            value = value[int(step)] if isinstance(value, list) else value[step]
-        except (IndexError, KeyError, TypeError, ValueError):
-            raise KeyError(path) from None
-    return value
-
-
-class _Figure(SphinxRole):
-    _form = re.compile(r"([^/\s]+)/([^/\s]+)/([^:\s]+):(\S+)(?:\s+(\S+))?")
-
-    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        from gpubook.evidence.records import read_json, validate
-
-        try:
-            match = self._form.fullmatch(self.text)
-            if match is None:
-                raise BookError("write MACHINE/NOTEBOOK/NAME:PATH, and a format if you like")
-            machine, notebook, name, path, form = match.groups()
-            file = Path(self.env.app.srcdir) / "recordings" / machine / notebook / f"{name}.json"
-            record = read_json(file)
-            validate(record, str(file))
-            value = figure_of(record, path)
-            text = format(value, form or "")
-        except (BookError, KeyError, TypeError, ValueError) as error:
-            message = self.inliner.reporter.error(f"{self.text}: {error}", line=self.lineno)
-            return [nodes.problematic(self.rawtext, self.rawtext)], [message]
-        self.env.note_dependency(str(file))
-        source = f"recorded on {machine}, {record['provenance']['date'][:10]}"
-        markup = f'<span class="gb-value" title="{html.escape(source)}">{html.escape(text)}</span>'
-        return _raw(markup), []
-
-
-def setup(app: Sphinx) -> ExtensionMetadata:
+def setup(app: Sphinx) -> None:
     """Register with Sphinx."""
     app.connect("source-read", _read_executed)
-    app.add_directive("gpubook-status", _Status)
-    app.add_directive("gpubook-banner", _Banner)
-    app.add_role("gpubook-figure", _Figure())
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -22,21 +22,13 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from sphinx.util.typing import ExtensionMetadata
+
+from gpubook.book.directives import add_directive, raw
+from gpubook.evidence import Evidence, load_recording
+from gpubook.evidence.display import chip, inline_svg
 
 MOST_STEPS = 8
 """The style sheet has rules for this many steps."""
-
-
-def inline_svg(svg: str, *, name: str, alt: str) -> str:
-    """An SVG file's text as an element of a page: ids of its own, and ``alt`` as its name."""
-    svg = re.sub(r"<!--.*?-->", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r"\s*\n\s*", " ", svg)
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
-    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
-    svg = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', svg)
-    label = html.escape(alt, quote=True)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
 def step_classes(svg: str) -> set[int]:
@@ -81,29 +73,15 @@ def _duration(seconds: float) -> str:
     return f"{seconds * 1e6:.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.2g} ms"
 
 
-class _Early(SphinxDirective):
-    required_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        from gpubook.evidence import EvidenceError, load_recording
-        from gpubook.evidence.display import chip
-
-        path = Path(self.env.app.srcdir) / "recordings" / f"{self.arguments[0]}.json"
-        try:
-            record = load_recording(path)
-        except EvidenceError as error:
-            raise self.error(str(error)) from error
-        self.env.note_dependency(str(path))
-        data = record["data"]
-        times = [_duration(data[key]) for key in ("returned_s", "finished_s")]
-        alt = f"Two bars to scale: {' and '.join(times)}."
-        drawing = inline_svg(early_svg(data), name="gb-early", alt=alt)
-        note = chip(record, live=False, why=None).markup
-        return [_raw(f'<figure class="gb-diagram gb-drawing">{drawing}{note}</figure>')]
-
-
-def _raw(markup: str) -> nodes.raw:
-    return nodes.raw("", markup, format="html")
+def early(root: Path, place: str) -> str:
+    """The two bars of a recording, and where it was made."""
+    record = load_recording(root / "recordings" / f"{place}.json")
+    data = record["data"]
+    times = [_duration(data[key]) for key in ("returned_s", "finished_s")]
+    alt = f"Two bars to scale: {' and '.join(times)}."
+    drawing = inline_svg(early_svg(data), name="gb-early", alt=alt)
+    note = chip(Evidence(record, live=False)).markup
+    return f'<figure class="gb-diagram gb-drawing">{drawing}{note}</figure>'
 
 
 class _Diagram(SphinxDirective):
@@ -124,7 +102,6 @@ class _Diagram(SphinxDirective):
         markup = ""
         for file, alt in zip(files, alts, strict=True):
             relative, path = self.env.relfn2path(file)
-            self.env.note_dependency(relative)
             try:
                 svg = Path(path).read_text(encoding="utf-8")
             except OSError as error:
@@ -142,7 +119,7 @@ class _Diagram(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         markup, _ = self.drawings()
         figure = nodes.container(classes=["gb-diagram"])
-        figure += _raw(markup)
+        figure += raw(markup)
         if self.content:
             figure += nodes.container("", *self.content_nodes(), classes=["gb-caption"])
         return [figure]
@@ -172,20 +149,19 @@ class _Steps(_Diagram):
         steps["classes"].append("gb-step-captions")
         inputs, labels = controls(name, count)
         figure = nodes.container(classes=["gb-diagram"])
-        figure += _raw(
+        figure += raw(
             f'<fieldset class="gb-steps"><legend>{html.escape(self.options["title"])}</legend>'
             f"{inputs}{labels}"
         )
         figure += steps
-        figure += _raw(f"{markup}</fieldset>")
+        figure += raw(f"{markup}</fieldset>")
         if caption:
             figure += nodes.container("", *caption, classes=["gb-caption"])
         return [figure]
 
 
-def setup(app: Sphinx) -> ExtensionMetadata:
+def setup(app: Sphinx) -> None:
     """Register with Sphinx."""
     app.add_directive("gpubook-diagram", _Diagram)
-    app.add_directive("gpubook-early", _Early)
+    add_directive(app, "gpubook-early", early, 1)
     app.add_directive("gpubook-steps", _Steps)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -23,7 +23,6 @@ import yaml
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
-from sphinx.util.typing import ExtensionMetadata
 
 REDIRECTS = Path("book/redirects.yml")
 _ICON = Path(__file__).with_name("card.png")
@@ -160,7 +159,7 @@ def _with_address(_app: Sphinx, config: Config) -> None:
     config.sitemap_excludes = ["search.html", "genindex.html"]
 
 
-def setup(app: Sphinx) -> ExtensionMetadata:
+def setup(app: Sphinx) -> None:
     """Register with Sphinx."""
     app.setup_extension("sphinxext.opengraph")
     if app.config.html_baseurl:
@@ -168,4 +167,3 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.connect("config-inited", _with_address)
     app.connect("html-page-context", _around, priority=900)  # after those that add scripts
     app.connect("build-finished", _finish)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

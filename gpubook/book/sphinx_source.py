@@ -20,7 +20,6 @@ from types import ModuleType
 from typing import Any
 
 from sphinx.application import Sphinx
-from sphinx.util.typing import ExtensionMetadata
 
 import gpubook
 from gpubook.evidence import Page
@@ -141,8 +140,7 @@ def _source_pages(app: Sphinx) -> Iterator[tuple[str, dict, str]]:
         yield f"source/{name}", {"title": str(file), "body": rendered(file)}, "page.html"
 
 
-def setup(app: Sphinx) -> ExtensionMetadata:
+def setup(app: Sphinx) -> None:
     """Register with Sphinx."""
     app.connect("html-page-context", _link_names)
     app.connect("html-collect-pages", _source_pages)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

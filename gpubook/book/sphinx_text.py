@@ -9,7 +9,6 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.nodes import make_refnode
-from sphinx.util.typing import ExtensionMetadata
 
 OTHER_SENSES = frozenset(
     {"accuracy", "batch", "capability", "evidence", "hook", "kernel", "layer", "live", "padding"}
@@ -145,10 +144,9 @@ class _LinkFirstUse(SphinxPostTransform):
             text.parent.replace(text, [*made, nodes.Text(text[rest:])])
 
 
-def setup(app: Sphinx) -> ExtensionMetadata:
+def setup(app: Sphinx) -> None:
     """Register with Sphinx."""
     app.add_node(folded, html=(_open_box, _close_box))
     app.add_node(folded_title, html=(_open_title, _close_title))
     app.add_post_transform(_Fold)
     app.add_post_transform(_LinkFirstUse)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,17 +8,13 @@ alone. The second half carries data and script.
 from __future__ import annotations
 
 import html
-import json
-from importlib import resources
 from pathlib import Path
 
-from docutils import nodes
-from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
-from sphinx.util.typing import ExtensionMetadata
 
 from gpubook.book import what_if
+from gpubook.book.directives import add_directive, with_script
+from gpubook.errors import BookError
 from gpubook.matmul.kinds import KINDS
 
 HALVES = ("product", "step")
@@ -126,36 +122,15 @@ def table(half: str, root: Path) -> str:
     )
 
 
-def script(data: dict) -> str:
-    """The data and the script, which must follow both halves."""
-    folder = resources.files("gpubook.book")
-    code = folder.joinpath("what_if.js").read_text(encoding="utf-8")
-    style = folder.joinpath("what_if.css").read_text(encoding="utf-8")
-    given = json.dumps(data).replace("</", "<\\/")
-    return (
-        f"<style>{style}</style>"
-        f'<script type="application/json" id="gb-what-if-data">{given}</script>'
-        f"<script>{code}</script>"
-    )
+def markup(root: Path, half: str) -> str:
+    """One half of the page; the second carries the script."""
+    if half not in HALVES:
+        raise BookError(f"no half {half}: choose from {', '.join(HALVES)}")
+    data = what_if.data(root)
+    script = with_script("what_if", data) if half == HALVES[-1] else ""
+    return controls(half, data) + table(half, root) + script
 
 
-class _WhatIf(SphinxDirective):
-    required_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        half = directives.choice(self.arguments[0], HALVES)
-        root = Path(self.env.app.srcdir)
-        data = what_if.data(root)
-        for path in (root / "recordings").glob("*/*/*.json"):
-            if path.stem in {"products", "roofline-gpu", "ladder"}:
-                self.env.note_dependency(str(path))
-        markup = controls(half, data) + table(half, root)
-        if half == HALVES[-1]:
-            markup += script(data)
-        return [nodes.raw("", markup, format="html")]
-
-
-def setup(app: Sphinx) -> ExtensionMetadata:
+def setup(app: Sphinx) -> None:
     """Register with Sphinx."""
-    app.add_directive("gpubook-what-if", _WhatIf)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    add_directive(app, "gpubook-what-if", markup, 1)

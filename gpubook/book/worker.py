@@ -19,6 +19,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +29,22 @@ from gpubook.evidence.records import write_json
 OUTPUT_BYTES = 16 * 2**20
 """The most that a notebook's cells may print and show."""
 _GRACE_SECONDS = 1  # for what a kernel had started to end by itself
+_KIND_SECONDS = 10  # for a notebook over its time to be kept as far as it came
 _PARENT_DEATH_SIGNAL, _CHILD_SUBREAPER = 1, 36  # of prctl(2)
 
 
 def main(job_file: str) -> int:
     """Have the job executed; 0 when every cell ran, 1 when one failed.
 
-    SIGTERM stops it with what there is, SIGQUIT at once; so does the death of our parent.
+    SIGTERM and SIGQUIT stop it at once; so does the death of our parent. A time limit stops it
+    with what there is.
     """
     job = files.read_json(job_file)
     worker = 0
 
-    def stop(number: int, _frame: object) -> None:
+    def stop(*_: object) -> None:
         if worker:
-            os.kill(worker, signal.SIGTERM if number == signal.SIGTERM else signal.SIGKILL)
+            os.kill(worker, signal.SIGKILL)
 
     for number in (signal.SIGTERM, signal.SIGQUIT):
         signal.signal(number, stop)
@@ -78,8 +81,8 @@ def _end_descendants() -> list[str]:
 def _work(job: dict[str, Any]) -> int:
     """Execute the job."""
     _prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, _interrupted)
+    for number in (signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     work = Path(job["work"])
     # The user's own kernels of the same name must not shadow this environment's Python.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
@@ -89,7 +92,7 @@ def _work(job: dict[str, Any]) -> int:
     with Path(job["lock"]).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if job["exclusive"] else fcntl.LOCK_SH)
         (work / "started").write_text(str(time.time()), encoding="utf-8")
-        with _GpuMemory() as gpu:
+        with _GpuMemory() as gpu, _time_limit(job["total_seconds"]):
             outcome = _execute(papermill, job, work)
     # Of the largest process that has ended below this one: the kernel.
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
@@ -99,41 +102,43 @@ def _work(job: dict[str, Any]) -> int:
 
 
 def _execute(papermill: Any, job: dict, work: Path) -> dict[str, Any]:
-    from papermill.exceptions import PapermillExecutionError
-
-    target = work / "executed.ipynb"
-    error = None
-    papermill.engines.PapermillNotebookClient = _bounded(papermill.engines.PapermillNotebookClient)
+    client = papermill.engines.PapermillNotebookClient
+    papermill.engines.PapermillNotebookClient = _bounded(client)
     try:
         papermill.execute_notebook(
             job["notebook"],
-            str(target),
+            str(work / "executed.ipynb"),
             parameters=job["parameters"],
             kernel_name="python3",
             cwd=str(Path(job["notebook"]).parent),
             progress_bar=False,
             log_output=False,
-            execution_timeout=job["cell_timeout"],
+            execution_timeout=job["cell_seconds"],
             shutdown_kernel="immediate",
         )
-    except PapermillExecutionError as failed:
-        reason = str(failed.evalue).strip().split("\n")[0]
-        error = {"kind": failed.ename, "reason": reason}
-    except _TooMuchOutput:
-        most = f"the cells printed and showed more than {OUTPUT_BYTES // 2**20} MiB"
-        error = {"kind": "TooMuchOutput", "reason": f"{most}; write large data to a file"}
-    except KeyboardInterrupt:
-        error = {"kind": "Interrupted", "reason": "stopped before its end"}
-    except Exception as failed:  # noqa: BLE001 - whatever ends a notebook becomes its reason
-        kind = "Timeout" if "timed out" in str(failed).lower() else type(failed).__name__
-        text = str(failed).strip().split("\n")
-        reason = f"a cell ran over its {job['cell_timeout']} s" if kind == "Timeout" else text[0]
-        error = {"kind": kind, "reason": reason}
-    return {"error": error}
+    except (Exception, _Stopped) as failed:  # noqa: BLE001 - whatever ends it is its reason
+        kind, reason = _reason(failed, job["cell_seconds"])
+        return {"error": {"kind": kind, "reason": reason}}
+    return {"error": None}
 
 
-class _TooMuchOutput(KeyboardInterrupt):
-    """Ends an execution as Ctrl-C does, whatever the cell is doing."""
+def _reason(failed: BaseException, cell_seconds: float) -> tuple[str, str]:
+    """What ended a notebook: its kind, and the reason in one line."""
+    from papermill.exceptions import PapermillExecutionError
+
+    match failed:
+        case PapermillExecutionError():
+            return failed.ename, str(failed.evalue).strip().split("\n")[0]
+        case _Stopped():
+            return failed.args
+    text = str(failed).strip().split("\n")[0]
+    if "timed out" in str(failed).lower():
+        return "Timeout", f"a cell ran over its {cell_seconds:g} s"
+    return type(failed).__name__, text
+
+
+class _Stopped(KeyboardInterrupt):
+    """Ends an execution as Ctrl-C does, whatever the cell is doing; has a kind and a reason."""
 
 
 def _bounded(client: type) -> type:
@@ -146,10 +151,29 @@ def _bounded(client: type) -> type:
             if msg["msg_type"] in {"stream", "display_data", "execute_result", "error"}:
                 self.shown += len(str(msg["content"]))
             if self.shown > OUTPUT_BYTES:
-                raise _TooMuchOutput
+                most = f"the cells printed and showed more than {OUTPUT_BYTES // 2**20} MiB"
+                raise _Stopped("TooMuchOutput", f"{most}; write large data to a file")
             return super().process_message(msg, *rest)
 
     return Bounded
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """End what runs in here after so many seconds: kindly, and if that does not help, not."""
+    reason = f"the notebook ran over its {seconds:g} s"
+
+    def end(*_: object) -> None:
+        print(reason, flush=True)  # into the log, for when nothing else can be said any more
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the next alarm ends this process
+        raise _Stopped("Timeout", reason)
+
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _KIND_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 class _GpuMemory:
@@ -176,10 +200,6 @@ class _GpuMemory:
         seen = [s["gpu_memory_bytes"] for s in self._sampler.samples]
         if None not in seen:
             self.bytes = max(seen) - seen[0]
-
-
-def _interrupted(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _prctl(option: int, value: int) -> None:

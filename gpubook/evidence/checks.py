@@ -1,14 +1,16 @@
 """What a page asks its reader: data in ``book/checks/NOTEBOOK.toml``, shown as plain HTML.
 
 ``[[question]]`` are the self-check at the end; ``[guess.NAME]`` is a guess before a result;
-``[[solution]]`` says why the answer to an exercise is so. Choosing an option or typing a guess
-needs no script and no network, so it works on a rendered page, from a disk and in JupyterLab.
+``[[solution]]`` says why the answer to an exercise is so, and may say what holds of it, for the
+tests. Choosing an option or typing a guess needs no script and no network, so it works on
+a rendered page, from a disk and in JupyterLab.
 """
 
 from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -16,8 +18,7 @@ from pathlib import Path
 from gpubook import files
 from gpubook.errors import BookError
 from gpubook.evidence.display import KEYS, Shown, inline
-
-_OPTIONS = range(2, 6)
+from gpubook.evidence.records import EvidenceError, follows
 
 
 class BadQuestions(BookError):
@@ -52,12 +53,17 @@ class Guess:
 
 @dataclass(frozen=True)
 class Checks:
-    """All that one page asks. ``solutions`` maps an exercise to why its answer is so."""
+    """All that one page asks.
+
+    ``solutions`` maps an exercise to why its answer is so; ``holds`` maps some to an expression
+    of Python that is true of ``answer`` and the page's evidences.
+    """
 
     path: Path
     questions: tuple[Question, ...]
     guesses: dict[str, Guess] = field(default_factory=dict)
     solutions: dict[int, str] = field(default_factory=dict)
+    holds: dict[int, str] = field(default_factory=dict)
 
     def guess(self, name: str) -> Guess:
         """The guess of that name. Raises BadQuestions when there is none."""
@@ -80,82 +86,54 @@ def path_of(root: Path, notebook: str) -> Path:
 def load(path: Path) -> Checks:
     """Read and check a file of questions.
 
-    Raises BadQuestions when it cannot be read, a question has not exactly one right option among
-    two to five, an option has no feedback, two texts are the same, a guess has neither options
-    nor a unit, or an exercise has two solutions.
+    Raises BadQuestions when it cannot be read, does not follow ``checks.schema.json``, a question
+    has not exactly one right option, two texts are the same, or an exercise has two solutions.
     """
     try:
         content = files.toml_of(files.read_text(path), path)
+        follows(content, "checks", str(path))
     except OSError as error:
         raise BadQuestions(f"no questions in {path}: {error.strerror}") from error
     except files.Malformed as error:
         raise BadQuestions(str(error)) from error
-    asked = content.pop("question", None)
-    guesses, solutions = content.pop("guess", {}), content.pop("solution", [])
-    if content or not isinstance(asked, list) or not asked:
-        raise BadQuestions(
-            f"{path}: expected [[question]], [[solution]] and [guess.NAME] entries, nothing else"
-        )
-    questions = tuple(_question(entry, f"{path}, question {n}") for n, entry in enumerate(asked, 1))
-    _distinct([q.text for q in questions], f"{path}: a question is asked twice")
+    except EvidenceError as error:  # people count from one
+        counted = re.sub(r"\[(\d+)\]", lambda match: f" {int(match[1]) + 1}", str(error))
+        raise BadQuestions(counted) from None
+    asked, solutions = content["question"], content.get("solution", [])
+    guesses = {name: _guess(path, name, entry) for name, entry in content.get("guess", {}).items()}
+    _distinct((entry["text"] for entry in asked), f"{path}: a question is asked twice")
+    exercises = [str(entry["exercise"]) for entry in solutions]
+    _distinct(exercises, f"{path}: two solutions of one exercise")
     return Checks(
         path,
-        questions,
-        {name: _guess(entry, f"{path}, guess {name}") for name, entry in guesses.items()},
-        _solutions(solutions, path),
+        tuple(_question(f"{path}, question {n}", entry) for n, entry in enumerate(asked, 1)),
+        guesses,
+        {entry["exercise"]: entry["why"].strip() for entry in solutions},
+        {entry["exercise"]: entry["holds"] for entry in solutions if "holds" in entry},
     )
 
 
-def _question(entry: object, where: str) -> Question:
-    text, options = _fields(entry, {"text": str, "option": list}, where)
-    if len(options) not in _OPTIONS:
-        raise BadQuestions(f"{where}: {len(options)} options, expected 2 to 5")
-    choices = tuple(
-        Option(*_fields(option, {"text": str, "right": bool, "feedback": str}, f"{where}.{n}"))
-        for n, option in enumerate(options, 1)
+def _question(where: str, entry: dict) -> Question:
+    options = tuple(
+        Option(option["text"].strip(), option["right"], option["feedback"].strip())
+        for option in entry["option"]
     )
-    right = sum(option.right for option in choices)
-    if right != 1:
+    if (right := sum(option.right for option in options)) != 1:
         raise BadQuestions(f"{where}: {right} options are right, expected exactly one")
-    _distinct([option.text for option in choices], f"{where}: two options are the same")
-    _distinct([option.feedback for option in choices], f"{where}: two options say the same")
-    return Question(text, choices)
+    _distinct((option.text for option in options), f"{where}: two options are the same")
+    _distinct((option.feedback for option in options), f"{where}: two options say the same")
+    return Question(entry["text"].strip(), options)
 
 
-def _guess(entry: object, where: str) -> Guess:
-    if isinstance(entry, dict) and "options" in entry:
-        text, options = _fields(entry, {"text": str, "options": list}, where)
-        if len(options) not in _OPTIONS or not all(isinstance(o, str) and o for o in options):
-            raise BadQuestions(f"{where}: expected 2 to 5 options, each a text")
-        _distinct(options, f"{where}: two options are the same")
-        return Guess(text, options=tuple(options))
-    text, unit = _fields(entry, {"text": str, "unit": str}, where)
-    return Guess(text, unit=unit)
+def _guess(path: Path, name: str, entry: dict) -> Guess:
+    options = tuple(entry.get("options", ()))
+    _distinct(options, f"{path}, guess {name}: two options are the same")
+    return Guess(entry["text"].strip(), options, entry.get("unit", "").strip())
 
 
-def _solutions(entries: object, path: Path) -> dict[int, str]:
-    if not isinstance(entries, list):
-        raise BadQuestions(f"{path}: solutions are [[solution]] entries")
-    pairs = [
-        _fields(entry, {"exercise": int, "why": str}, f"{path}, solution {n}")
-        for n, entry in enumerate(entries, 1)
-    ]
-    if len(dict(pairs)) < len(pairs):
-        raise BadQuestions(f"{path}: two solutions of one exercise")
-    return dict(pairs)
-
-
-def _fields(entry: object, kinds: dict[str, type], where: str) -> list:
-    if not isinstance(entry, dict) or set(entry) != set(kinds):
-        raise BadQuestions(f"{where}: expected the fields {', '.join(kinds)} and no others")
-    for name, kind in kinds.items():
-        if not isinstance(entry[name], kind) or entry[name] in ("", []):
-            raise BadQuestions(f"{where}: {name} is empty or of another type")
-    return [entry[name].strip() if kind is str else entry[name] for name, kind in kinds.items()]
-
-
-def _distinct(texts: list[str], complaint: str) -> None:
-    if len({text.casefold() for text in texts}) != len(texts):
+def _distinct(texts: Iterable[str], complaint: str) -> None:
+    folded = [text.strip().casefold() for text in texts]
+    if len(set(folded)) != len(folded):
         raise BadQuestions(complaint)
 
 
@@ -212,17 +190,14 @@ def show_questions(questions: tuple[Question, ...], name: str) -> Shown:
     """
     blocks, plain = [], []
     for n, question in enumerate(questions, 1):
-        options = [
-            _option(option, f"gb-check-{name}-{n}", letter)
-            for option, letter in zip(question.options, "abcde", strict=False)
-        ]
-        blocks.append(
-            f"<fieldset><legend>{n}. {inline(question.text)}</legend>{''.join(options)}</fieldset>"
-        )
         plain.append(f"{n}. {' '.join(question.text.split())}")
+        options = ""
         for option, letter in zip(question.options, "abcde", strict=False):
+            options += _option(option, f"gb-check-{name}-{n}", letter)
             plain.append(f"   {letter}) {' '.join(option.text.split())}")
             plain.append(f"      {_verdict(option)} {' '.join(option.feedback.split())}")
+        legend = f"<legend>{n}. {inline(question.text)}</legend>"
+        blocks.append(f"<fieldset>{legend}{options}</fieldset>")
     reset = f'<button type="reset" {KEYS}>Clear my answers</button>'
     form = _form("gb-check", "Check yourself", f"{''.join(blocks)}{reset}")
     markup = f"<style>{_style()}</style>{form}"

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import html
 import io
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from gpubook.evidence.obtain import Evidence
 
 _COLOURS = {"live": "#1a7f37", "recorded": "#9a6700"}
 """For JupyterLab, which does not load the book's style."""
@@ -61,30 +64,23 @@ def machine_line(provenance: Mapping) -> str:
     return " · ".join(words)
 
 
-def mode(*, live: bool) -> str:
-    """``"live"`` or ``"recorded"``."""
-    return "live" if live else "recorded"
-
-
-def chip(record: Mapping, *, live: bool, why: str | None) -> Shown:
+def chip(evidence: Evidence) -> Shown:
     """One line that says live or recorded, on which machine, when; the rest folds out of it."""
-    provenance, mode_ = record["provenance"], mode(live=live)
-    name = record["name"]
-    machine = "this machine" if live else provenance["machine"]["name"]
-    line = f"{machine} · {provenance['date'][:10]}"
+    provenance, mode, name = evidence.provenance, evidence.mode, evidence.name
+    line = f"{evidence.where} · {provenance['date'][:10]}"
     details = [machine_line(provenance), provenance["date"].replace("T", " ").replace("Z", " UTC")]
     if provenance["source"]:
         details.append(f"source: {provenance['source']}")
-    if why:
-        details.append(f"not measured here: {why}")
+    if evidence.why:
+        details.append(f"not measured here: {evidence.why}")
     detail = " · ".join(details)
     markup = (
-        f'<details class="gb-evidence gb-{mode_}" style="border-left:0.3em solid '
-        f'{_COLOURS[mode_]};padding:0 0.6em;margin:0.4em 0"><summary><strong>{mode_.upper()}'
+        f'<details class="gb-evidence gb-{mode}" style="border-left:0.3em solid '
+        f'{_COLOURS[mode]};padding:0 0.6em;margin:0.4em 0"><summary><strong>{mode.upper()}'
         f'</strong> <span class="gb-evidence-name">{html.escape(name)}</span> · '
         f"{html.escape(line)}</summary>{html.escape(detail)}</details>"
     )
-    return Shown(markup, f"[{mode_.upper()}] {name} · {line} ({detail})")
+    return Shown(markup, f"[{mode.upper()}] {name} · {line} ({detail})")
 
 
 def inline(text: str) -> str:
@@ -96,13 +92,10 @@ def inline(text: str) -> str:
     )
 
 
-def solution(why: str, sources: Sequence[tuple[Mapping, bool]]) -> Shown:
-    """Why an exercise's answer is so, and which evidences (record, live) it was computed from."""
-    names = []
-    for record, live in sources:
-        machine = "this machine" if live else record["provenance"]["machine"]["name"]
-        names.append(f"{record['name']} ({mode(live=live)}: {machine})")
-    rest = f"Computed from {', '.join(names)}." if names else "No measurement is needed for it."
+def solution(why: str, sources: Sequence[Evidence]) -> Shown:
+    """Why an exercise's answer is so, and which evidences it was computed from."""
+    names = ", ".join(f"{e.name} ({e.mode}: {e.where})" for e in sources)
+    rest = f"Computed from {names}." if names else "No measurement is needed for it."
     note = f"<p><small>{html.escape(rest)}</small></p>"
     markup = f'<div class="gb-solution-why"><p>{inline(why)}</p>{note}</div>'
     return Shown(markup, f"{' '.join(why.split())}\n{rest}")
@@ -189,46 +182,49 @@ def table(
     and no. Everything is escaped.
     """
     asked = columns or {key: key for key in (rows[0] if rows else {})}
-    pairs = {key: (head, "") if isinstance(head, str) else head for key, head in asked.items()}
-    columns = {key: head for key, (head, _) in pairs.items()}
-    formats = {key: spec for key, (_, spec) in pairs.items()}
-    text = [[_cell(row.get(key), formats[key]) for key in columns] for row in rows]
-    numeric = {
-        key: any(isinstance(row.get(key), int | float) for row in rows) and formats[key] != ""
-        for key in columns
-    }
-    wordy = [any(len(line[i]) > _WORDY for line in text) for i in range(len(columns))]
-    style = [
-        ' class="gb-number"' if numeric[key] else ' class="gb-text"' if long else ""
-        for key, long in zip(columns, wordy, strict=True)
+    heads = [head if isinstance(head, str) else head[0] for head in asked.values()]
+    specs = ["" if isinstance(head, str) else head[1] for head in asked.values()]
+    columns = list(zip(asked, specs, strict=True))
+    lines = [[_cell(row.get(key), spec) for key, spec in columns] for row in rows]
+    kinds = [
+        _kind([row.get(key) for row in rows], spec, [line[n] for line in lines])
+        for n, (key, spec) in enumerate(columns)
     ]
-    head = "".join(
-        f'<th scope="col"{s}>{html.escape(h)}</th>'
-        for h, s in zip(columns.values(), style, strict=True)
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{s}>{html.escape(v)}</td>" for v, s in zip(line, style, strict=True))
-        + "</tr>"
-        for line in text
-    )
+    head = _row('th scope="col"', heads, kinds)
+    body = "".join(_row("td", line, kinds) for line in lines)
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    label = html.escape(caption or "table")
     markup = (
-        f'<div class="gb-table" role="region" tabindex="0" aria-label="{label}"><table>{title}'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<div class="gb-table" role="region" tabindex="0" '
+        f'aria-label="{html.escape(caption or "table")}"><table>{title}'
+        f"<thead>{head}</thead><tbody>{body}</tbody></table></div>"
     )
-    widths = [
-        max([len(h), *(len(line[i]) for line in text)]) for i, h in enumerate(columns.values())
-    ]
-    lines = [list(columns.values()), ["-" * w for w in widths], *text]
-    plain = "\n".join(
-        "  ".join(v.ljust(w) for v, w in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    plain = _aligned(heads, lines)
     return Shown(markup, f"{caption}\n{plain}" if caption else plain)
 
 
-_figures = 0
+def _kind(values: Sequence[Any], spec: str, texts: Sequence[str]) -> str:
+    """A column's class: numbers stand at the right, long texts get room to wrap."""
+    if spec and any(isinstance(value, int | float) for value in values):
+        return ' class="gb-number"'
+    return ' class="gb-text"' if any(len(text) > _WORDY for text in texts) else ""
+
+
+def _row(tag: str, texts: Sequence[str], kinds: Sequence[str]) -> str:
+    pairs = zip(texts, kinds, strict=True)
+    cells = (f"<{tag}{kind}>{html.escape(text)}</{tag[:2]}>" for text, kind in pairs)
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _aligned(heads: list[str], lines: list[list[str]]) -> str:
+    """A table as text, its columns one below the other."""
+    widths = [max(map(len, column)) for column in zip(heads, *lines, strict=True)]
+    every = [heads, ["-" * width for width in widths], *lines]
+    return "\n".join(
+        "  ".join(v.ljust(w) for v, w in zip(line, widths, strict=True)).rstrip() for line in every
+    )
+
+
+_figure = itertools.count(1)
 
 
 def figure(fig: Any, *, alt: str, caption: str = "") -> Shown:
@@ -242,8 +238,6 @@ def figure(fig: Any, *, alt: str, caption: str = "") -> Shown:
     import matplotlib
     from matplotlib import pyplot
 
-    global _figures
-    _figures += 1
     fig.patch.set_alpha(0)
     for axes in fig.axes:
         axes.patch.set_alpha(0)
@@ -254,28 +248,31 @@ def figure(fig: Any, *, alt: str, caption: str = "") -> Shown:
     with matplotlib.rc_context(settings):
         fig.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     pyplot.close(fig)
-    markup = _inline_svg(buffer.getvalue(), prefix=f"gbf{_figures}-", alt=alt)
+    svg = _in_the_pages_colours(buffer.getvalue())
+    markup = inline_svg(svg, name=f"gbf{next(_figure)}", alt=alt, more=' fill="currentColor"')
     note = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
     return Shown(f'<figure class="gb-figure">{markup}{note}</figure>', f"[figure: {alt}]")
 
 
-def _inline_svg(text: str, *, prefix: str, alt: str) -> str:
-    """Make a whole SVG file one element of a page: own ids, own colours, a name."""
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"\s*\n\s*", " ", text)
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}\1"', text)
-    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}\1)", text)
-    text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}\1"', text)
-    text = re.sub(r"#000000\b|(?<=[:\s])black\b", "currentColor", text)
-    text = re.sub(r"font-family: [^;\"]+", "font-family: inherit", text)
-    text = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font: \1 sans-serif", text)
-    size = re.search(r'width="([\d.]+)pt" height="[\d.]+pt"', text)
+def _in_the_pages_colours(svg: str) -> str:
+    """matplotlib's SVG in the page's colours and fonts, as wide as drawn and no wider than it."""
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"#000000\b|(?<=[:\s])black\b", "currentColor", svg)
+    svg = re.sub(r"font-family: [^;\"]+", "font-family: inherit", svg)
+    svg = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font: \1 sans-serif", svg)
+    width = r'style="width:\1pt;max-width:100%;height:auto"'
+    return re.sub(r'width="([\d.]+)pt" height="[\d.]+pt"', width, svg, count=1)
+
+
+def inline_svg(svg: str, *, name: str, alt: str, more: str = "") -> str:
+    """An SVG file's text as an element of a page: ids of its own, and ``alt`` as its name."""
+    svg = re.sub(r"<!--.*?-->", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r"\s*\n\s*", " ", svg)
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
+    svg = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', svg)
     label = html.escape(alt, quote=True)
-    opening = f'<svg role="img" aria-label="{label}" fill="currentColor"'
-    if size:  # as wide as drawn, and no wider than the page
-        text = text.replace(size[0], f'style="width:{size[1]}pt;max-width:100%;height:auto"', 1)
-    return text.replace("<svg", opening, 1).strip()
+    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"{more}', 1).strip()
 
 
 def transcript(steps: Sequence[Mapping], *, head: int | None = None) -> Shown:

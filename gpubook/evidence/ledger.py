@@ -1,30 +1,48 @@
-"""What a page has measured, replayed and answered so far, kept for whoever executes it."""
+"""What one notebook has measured, replayed and answered so far, kept for whoever executes it."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gpubook.evidence import records
-from gpubook.evidence.obtain import Evidence
+from gpubook.evidence.obtain import Evidence, obtain
 from gpubook.evidence.records import EvidenceError
 
 
 @dataclass
 class Ledger:
-    """One page's evidences and solutions. ``folder`` is None where nobody collects them."""
+    """One notebook's evidences and solutions.
+
+    ``require`` names what must be live. ``folder`` is that of the run which executes the
+    notebook and collects them, with the run's job in it; None where nobody does.
+    """
 
     notebook: str
-    folder: Path | None
+    root: Path
+    require: frozenset[str]
+    folder: Path | None = None
     evidences: dict[str, Evidence] = field(default_factory=dict)
     solutions: dict[int, dict] = field(default_factory=dict)
 
-    def keep(self, evidence: Evidence) -> None:
-        """Enter an evidence under its name."""
-        self.evidences[evidence.record["name"]] = evidence
+    def measure(self, name: str, measure: Callable[[], Any], *, needs: str = "") -> Evidence:
+        """Measure now if this machine can, replay a recording if it cannot; keep which.
+
+        ``measure`` returns plain JSON. ``needs`` names the capabilities it takes, such as
+        ``"docker,gpu"``. Raises what `obtain` raises.
+        """
+        # A record is sealed here, once: so it has the run's parameters from the beginning.
+        given = records.read_json(self.folder / "job.json")["parameters"] if self.folder else {}
+        evidence = obtain(
+            self.root, self.notebook, name, measure,
+            needs=needs, require=self.require, parameters=given,
+        )  # fmt: skip
+        self.evidences[name] = evidence
         self.save()
+        return evidence
 
     def get(self, name: str) -> Evidence:
         """The evidence of that name. Raises EvidenceError when the page has none yet."""
@@ -44,8 +62,7 @@ class Ledger:
         if self.folder is None:
             return
         items = [
-            {"mode": "live" if e.live else "recorded", "why": e.why, "record": e.record}
-            for e in self.evidences.values()
+            {"mode": e.mode, "why": e.why, "record": e.record} for e in self.evidences.values()
         ]
         state = {"notebook": self.notebook, "finished": finished, "evidences": items}
         state["solutions"] = list(self.solutions.values())

@@ -32,7 +32,7 @@ from __future__ import annotations
 import argparse
 import ast
 import shlex
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gpubook.errors import UsageError
@@ -111,7 +111,7 @@ def _terminal(page: Page, shell: Any, line: str, cell: str) -> None:
     def draw(data: Any) -> display.Shown:
         return display.transcript(data["steps"], head=options.head)
 
-    evidence = page.measure(options.name, run, needs=options.needs)
+    evidence = page.ledger.measure(options.name, run, needs=options.needs)
     if not same(evidence.data):
         raise EvidenceError(
             f"{page.notebook}/{options.name}: the recording on {evidence.machine} is of other "
@@ -130,30 +130,30 @@ def _measure(page: Page, shell: Any, line: str, cell: str) -> None:
             return shell.user_ns[options.show](data)
         return display.value(data, caption=options.caption, head=options.head)
 
-    evidence = page.measure(
+    evidence = page.ledger.measure(
         options.name, lambda: run_body(shell, "measure", cell), needs=options.needs
     )
     shell.user_ns[variable(options.name)] = evidence.data
     if options.quiet:
-        display.show(page.chip(evidence))
+        display.show(display.chip(evidence))
     else:
         display.show(page.machines(options.name, draw))
 
 
 def _solution(page: Page, shell: Any, line: str, cell: str) -> None:
     options = PARSERS["solution"].parse_args(shlex.split(line))
-    of = [name for name in options.of.split(",") if name]
+    of = [page.evidence(name).name for name in options.of.split(",") if name]
     if options.needs:
         name = f"exercise-{options.exercise}"
-        evidence = page.measure(
+        evidence = page.ledger.measure(
             name, lambda: run_body(shell, "solution", cell), needs=options.needs
         )
         answer, of = evidence.data, [*of, name]
     else:
         answer = run_body(shell, "solution", cell)
-    why = page.answer(options.exercise, answer, of)
+    page.ledger.answer(options.exercise, answer, of)
     display.show(display.value(answer, head=options.head))
-    display.show(why)
+    display.show(page.solution(options.exercise))
 
 
 def register(page: Page) -> None:
@@ -165,14 +165,5 @@ def register(page: Page) -> None:
     shell = get_ipython()
     if shell is None:
         return
-    magics: dict[str, Callable] = {
-        "terminal": _terminal,
-        "measure": _measure,
-        "solution": _solution,
-    }
-    for name, run in magics.items():
-        shell.register_magic_function(_bound(run, page, shell), "cell", name)
-
-
-def _bound(run: Callable, page: Page, shell: Any) -> Callable[[str, str], None]:
-    return lambda line, cell: run(page, shell, line, cell)
+    for name, run in {"terminal": _terminal, "measure": _measure, "solution": _solution}.items():
+        shell.register_magic_function(partial(run, page, shell), "cell", name)

@@ -21,6 +21,11 @@ class Evidence:
     why: str | None = None
 
     @property
+    def name(self) -> str:
+        """Its name on its page."""
+        return self.record["name"]
+
+    @property
     def data(self) -> Any:
         """The measured data (plain JSON)."""
         return self.record["data"]
@@ -34,6 +39,16 @@ class Evidence:
     def machine(self) -> str:
         """The short name of the machine that gave the data."""
         return self.provenance["machine"]["name"]
+
+    @property
+    def mode(self) -> str:
+        """``"live"`` or ``"recorded"``."""
+        return "live" if self.live else "recorded"
+
+    @property
+    def where(self) -> str:
+        """The machine, for readers: ``"this machine"`` or its short name."""
+        return "this machine" if self.live else self.machine
 
 
 def recorded(root: Path, notebook: str, name: str) -> list[Evidence]:
@@ -49,6 +64,7 @@ def obtain(
     *,
     needs: str = "",
     require: frozenset[str] = frozenset(),
+    parameters: dict | None = None,
 ) -> Evidence:
     """Measure if this machine has what ``needs`` names, else replay the first recording.
 
@@ -58,7 +74,8 @@ def obtain(
     wanted = machine.parse_needs(needs)
     missing = machine.probe().missing(sorted(wanted))
     if not missing:
-        record = records.new_record(notebook, name, measure(), needs=wanted)
+        data = measure()
+        record = records.new_record(notebook, name, data, needs=wanted, parameters=parameters)
         return Evidence(record, live=True)
     machine.check(wanted & require)
     why = "; ".join(missing.values())

@@ -6,7 +6,7 @@ import html
 import shutil
 from collections.abc import Iterable
 
-from gpubook.evidence.display import Shown, machine_line, mode, table
+from gpubook.evidence.display import Shown, machine_line, table
 from gpubook.evidence.obtain import Evidence
 from gpubook.machine import Machine
 
@@ -20,6 +20,13 @@ _LABELS = {
 }
 _MAIN = ("docker", "gpu", "toolkit")
 _GIB = 2**30
+
+
+def _folded(words: str, rows: Shown) -> Shown:
+    """A table that folds out of a line."""
+    summary = f"<summary>{html.escape(words)}</summary>"
+    markup = f'<details class="gb-here">{summary}{rows.markup}</details>'
+    return Shown(markup, f"{words}\n{rows!r}")
 
 
 def line(here: Machine, require: frozenset[str]) -> Shown:
@@ -37,29 +44,19 @@ def line(here: Machine, require: frozenset[str]) -> Shown:
         required = " (required)" if name in require else ""
         none = "" if capability.available else "none: "
         rows.append({"what": _LABELS[name] + required, "here": none + capability.why})
-    details = table(rows, {"what": "This machine", "here": "has"})
-    markup = (
-        f'<details class="gb-here"><summary>{html.escape(words)}</summary>'
-        f"{details._repr_html_()}</details>"
-    )
-    return Shown(markup, f"{words}\n{details!r}")
+    return _folded(words, table(rows, {"what": "This machine", "here": "has"}))
 
 
 def closing(evidences: Iterable[Evidence]) -> Shown:
     """Where a page's results come from, a row each, folded."""
     rows = [
         {
-            "name": e.record["name"],
-            "mode": mode(live=e.live),
+            "name": e.name,
+            "mode": e.mode,
             "machine": machine_line(e.provenance),
             "date": e.provenance["date"][:10],
         }
         for e in evidences
     ]
     columns = {"name": "Evidence", "mode": "Live?", "machine": "Machine", "date": "Date"}
-    listing = table(rows, columns)
-    summary = "Where this page's results come from"
-    markup = (
-        f'<details class="gb-here"><summary>{summary}</summary>{listing._repr_html_()}</details>'
-    )
-    return Shown(markup, f"{summary}\n{listing!r}")
+    return _folded("Where this page's results come from", table(rows, columns))

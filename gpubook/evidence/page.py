@@ -1,9 +1,9 @@
-"""A notebook's page: one object that its machinery cells use and its magics are bound to."""
+"""A notebook's page: what its cells show of the evidence that its ledger measures and keeps."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from gpubook import machine
 from gpubook.errors import BookError
 from gpubook.evidence import checks, display, magics, opening, tabs
 from gpubook.evidence.ledger import Ledger
-from gpubook.evidence.obtain import Evidence, obtain, recorded
+from gpubook.evidence.obtain import Evidence, recorded
 
 Draw = Callable[[Any], Any]
 """From an evidence's data to what the page shows of it: something `display.value` can show."""
@@ -32,7 +32,7 @@ def find_root(start: Path | None = None) -> Path:
 
 
 class Page:
-    """One notebook's evidence, and the cell magics that measure it (see `magics`).
+    """What one notebook shows, and the cell magics that fill its ledger (see `magics`).
 
     ``notebook`` is the file's stem, ``require`` the capabilities that must be live here, as the
     parameter REQUIRE has them; the environment variable REQUIRE adds to them.
@@ -42,31 +42,18 @@ class Page:
     """
 
     def __init__(self, notebook: str, *, require: str = "") -> None:
-        self.notebook = notebook
-        self.root = find_root()
-        self.require = machine.required(require)
-        self._work = Path(w) if (w := os.environ.get("GPUBOOK_WORK")) else None
-        self._ledger = Ledger(notebook, self._work)
+        self.notebook, self.root = notebook, find_root()
+        work = os.environ.get("GPUBOOK_WORK")
+        must = machine.required(require)
+        self.ledger = Ledger(notebook, self.root, must, Path(work) if work else None)
         here = machine.probe()
-        machine.check(self.require, here)
+        machine.check(must, here)
         magics.register(self)
-        display.show(opening.line(here, self.require))
-
-    def measure(self, name: str, measure: Callable[[], Any], *, needs: str = "") -> Evidence:
-        """Measure now if this machine can, replay a recording if it cannot; keep which.
-
-        ``measure`` returns plain JSON. ``needs`` names the capabilities it takes, such as
-        ``"docker,gpu"``. The magics call this; raises what `obtain` raises.
-        """
-        evidence = obtain(
-            self.root, self.notebook, name, measure, needs=needs, require=self.require
-        )
-        self._ledger.keep(evidence)
-        return evidence
+        display.show(opening.line(here, must))
 
     def evidence(self, name: str) -> Evidence:
         """What this page has under a name. Raises EvidenceError before its cell has run."""
-        return self._ledger.get(name)
+        return self.ledger.get(name)
 
     def recorded(self, name: str) -> list[Evidence]:
         """Every machine's recording of an evidence of this notebook, the preferred one first."""
@@ -83,23 +70,20 @@ class Page:
         own = self.evidence(name)
         rest = [ev for ev in self.recorded(name) if ev.record["sha256"] != own.record["sha256"]]
         panes = [own, *(ev for ev in rest if others(ev.data))]
-        return tabs.machines([_pane(evidence, draw) for evidence in panes])
+        return tabs.machines([(evidence, draw(evidence.data)) for evidence in panes])
 
-    def chip(self, evidence: Evidence | str) -> display.Shown:
-        """The line that says where an evidence, or the one of that name, comes from."""
-        one = self.evidence(evidence) if isinstance(evidence, str) else evidence
-        return display.chip(one.record, live=one.live, why=one.why)
+    def chip(self, name: str) -> display.Shown:
+        """The line that says where the evidence of that name comes from."""
+        return display.chip(self.evidence(name))
 
-    def answer(self, exercise: int, answer: Any, of: Sequence[str]) -> display.Shown:
-        """Keep the answer to an exercise; show why it is so and which evidences it rests on.
+    def solution(self, exercise: int) -> display.Shown:
+        """Why the answer to an exercise is so, and which evidences it rests on.
 
-        The words are the page's ``[[solution]]`` in ``book/checks``. Raises EvidenceError when
-        the answer is not JSON or an evidence was not measured, BadQuestions without words.
+        The words are the page's ``[[solution]]`` in ``book/checks``: BadQuestions without them.
         """
-        sources = [self.evidence(name) for name in of]
-        self._ledger.answer(exercise, answer, list(of))
+        sources = self.ledger.solutions[exercise]["of"]
         why = self._checks().solution(exercise)
-        return display.solution(why, [(e.record, e.live) for e in sources])
+        return display.solution(why, [self.evidence(name) for name in sources])
 
     def guess(self, name: str) -> display.Shown:
         """The reader's guess at a result, before the page shows it. Kept in the page only."""
@@ -119,18 +103,16 @@ class Page:
     @property
     def artifacts(self) -> Path:
         """This notebook's own folder for what it makes (a model, say), created empty on demand."""
-        if self._work is not None:
-            folder = self._work / "artifacts"
-        else:
-            folder = self.root / "_build" / "artifacts" / self.notebook
+        build = self.root / "_build" / "artifacts"
+        work = self.ledger.folder
+        folder = work / "artifacts" if work else build / self.notebook
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def artifacts_of(self, notebook: str) -> Path:
         """What another notebook made. Raises BookError when it was not executed yet."""
-        folder = (
-            Path(os.environ.get("GPUBOOK_OUT") or self.root / "_build") / "artifacts" / notebook
-        )
+        build = Path(os.environ.get("GPUBOOK_OUT") or self.root / "_build")
+        folder = build / "artifacts" / notebook
         if not folder.is_dir():
             raise BookError(
                 f"{self.notebook} uses what {notebook} makes, and that is not here: "
@@ -140,13 +122,5 @@ class Page:
 
     def finish(self) -> display.Shown:
         """Close the page: the table of what was measured now and what was replayed."""
-        self._ledger.save(finished=True)
-        return opening.closing(self._ledger.evidences.values())
-
-
-def _pane(evidence: Evidence, draw: Draw) -> tabs.Pane:
-    """What one machine gave, under its chip."""
-    chip = display.chip(evidence.record, live=evidence.live, why=evidence.why)
-    drawing = draw(evidence.data)
-    shown = drawing if isinstance(drawing, display.Shown) else display.value(drawing)
-    return tabs.Pane(evidence.record, evidence.live, [chip, shown])
+        self.ledger.save(finished=True)
+        return opening.closing(self.ledger.evidences.values())

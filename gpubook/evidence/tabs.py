@@ -8,11 +8,15 @@ pages `gpubook.js` keeps all groups on the machine that was chosen last.
 from __future__ import annotations
 
 import html
+import itertools
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
-from gpubook.evidence.display import KEYS, Shown
+from gpubook.evidence.display import KEYS, Shown, chip, value
+from gpubook.evidence.obtain import Evidence
+
+_group = itertools.count(1)
 
 
 def style(panes: int) -> str:
@@ -29,35 +33,6 @@ def style(panes: int) -> str:
     )
 
 
-@dataclass(frozen=True)
-class Pane:
-    """What one machine gave: its record, whether that was now, and how the page shows it."""
-
-    record: Mapping
-    live: bool
-    shown: Sequence[Shown]
-
-    @property
-    def key(self) -> str:
-        """What stays the same from group to group: the machine's short name, or ``this-run``."""
-        return "this-run" if self.live else self.record["provenance"]["machine"]["name"]
-
-    @property
-    def name(self) -> str:
-        """The tab's name: ``This run``, or the GPU, or the machine's short name."""
-        if self.live:
-            return "This run"
-        described = self.record["provenance"]["machine"]
-        gpus = described["gpus"]
-        name = short_gpu(gpus[0]["name"]) if gpus else described["name"]
-        return f"{len(gpus)} × {name}" if len(gpus) > 1 else name
-
-    @property
-    def mode(self) -> str:
-        """``live``, or ``recorded`` with the year."""
-        return "live" if self.live else f"recorded {self.record['provenance']['date'][:4]}"
-
-
 def short_gpu(name: str) -> str:
     """A GPU's name as people say it: no vendor, no memory, no socket.
 
@@ -67,52 +42,78 @@ def short_gpu(name: str) -> str:
     return re.sub(r"^(NVIDIA|Tesla)\s+|\s+(\d+\s?GB|HBM\w*|SXM\w*|PCIe|NVL)\b", "", name).strip()
 
 
-_groups = 0
+def _key(evidence: Evidence) -> str:
+    """What stays the same from group to group: the machine's short name, or ``this-run``."""
+    return "this-run" if evidence.live else evidence.machine
 
 
-def machines(panes: Sequence[Pane]) -> Shown:
-    """The panes, the first one shown. A single pane is shown as it is, without a tab.
+def _name(evidence: Evidence) -> str:
+    """The tab's name: ``This run``, or the GPU, or the machine's short name."""
+    if evidence.live:
+        return "This run"
+    gpus = evidence.provenance["machine"]["gpus"]
+    name = short_gpu(gpus[0]["name"]) if gpus else evidence.machine
+    return f"{len(gpus)} × {name}" if len(gpus) > 1 else name
 
-    Raises ValueError when there are no panes, or two of one machine.
-    """
-    if not panes or len({pane.key for pane in panes}) < len(panes):
-        raise ValueError("tabs need panes, and no two of one machine")
-    texts = ["\n".join(map(repr, pane.shown)) for pane in panes]
-    bodies = ["".join(part._repr_html_() for part in pane.shown) for pane in panes]
-    if len(panes) == 1:
-        return Shown(bodies[0], texts[0])
-    global _groups
-    _groups += 1
-    names = [pane.name for pane in panes]
-    names = [
-        f"{name} ({pane.key})" if names.count(name) > 1 else name
-        for name, pane in zip(names, panes, strict=True)
+
+def _names(evidences: Sequence[Evidence]) -> list[str]:
+    """Each tab's name; equal ones are told apart by the machines."""
+    names = [_name(evidence) for evidence in evidences]
+    return [
+        f"{name} ({_key(evidence)})" if names.count(name) > 1 else name
+        for name, evidence in zip(names, evidences, strict=True)
     ]
-    evidence = panes[0].record["name"]
-    labels, sections = [], []
-    for n, (pane, name, body) in enumerate(zip(panes, names, bodies, strict=True)):
-        checked = " checked" if n == 0 else ""
-        mode = html.escape(pane.mode)
-        look = "live" if pane.live else "recorded"
-        name, key = html.escape(name), html.escape(pane.key)
-        labels.append(
-            f'<label class="gb-tab gb-tab-{look}"><input type="radio" {KEYS} '
-            f'name="gb-machines-{_groups}-{html.escape(evidence)}" value="{key}"{checked}> '
-            f"{name} <small>{mode}</small></label> "
-        )
-        sections.append(
-            f'<div class="gb-pane" role="group" data-machine="{key}" '
-            f'aria-label="{name}, {mode}"><p class="gb-pane-title"><strong>{name}</strong> '
-            f"({mode})</p>{body}</div>"
-        )
+
+
+def _mode(evidence: Evidence) -> str:
+    """``live``, or ``recorded`` with the year."""
+    return "live" if evidence.live else f"recorded {evidence.provenance['date'][:4]}"
+
+
+def _label(evidence: Evidence, name: str, group: str, *, first: bool) -> str:
+    return (
+        f'<label class="gb-tab gb-tab-{evidence.mode}"><input type="radio" {KEYS} '
+        f'name="{group}" value="{html.escape(_key(evidence))}"{" checked" if first else ""}> '
+        f"{html.escape(name)} <small>{_mode(evidence)}</small></label> "
+    )
+
+
+def _section(evidence: Evidence, name: str, body: str) -> str:
+    name, key, mode = html.escape(name), html.escape(_key(evidence)), _mode(evidence)
+    return (
+        f'<div class="gb-pane" role="group" data-machine="{key}" '
+        f'aria-label="{name}, {mode}"><p class="gb-pane-title"><strong>{name}</strong> '
+        f"({mode})</p>{body}</div>"
+    )
+
+
+def machines(panes: Sequence[tuple[Evidence, Any]]) -> Shown:
+    """Each evidence under its chip, with what is shown of it; the first pane is open.
+
+    A single pane is shown as it is, without a tab. Raises ValueError when there are no panes, or
+    two of one machine.
+    """
+    evidences = [evidence for evidence, _ in panes]
+    if not panes or len({_key(evidence) for evidence in evidences}) < len(panes):
+        raise ValueError("tabs need panes, and no two of one machine")
+    bodies = [_body(evidence, drawing) for evidence, drawing in panes]
+    if len(panes) == 1:
+        return bodies[0]
+    names, what = _names(evidences), html.escape(evidences[0].name)
+    group = f"gb-machines-{next(_group)}-{what}"
+    labels = (
+        _label(e, n, group, first=e is evidences[0]) for e, n in zip(evidences, names, strict=True)
+    )
+    together = list(zip(evidences, names, bodies, strict=True))
     markup = (
-        f'<style>{style(len(panes))}</style><div class="gb-machines">'
-        "<fieldset>"
-        f"<legend>{html.escape(evidence)} on</legend>{''.join(labels)}</fieldset>"
-        f"{''.join(sections)}</div>"
+        f'<style>{style(len(panes))}</style><div class="gb-machines"><fieldset>'
+        f"<legend>{what} on</legend>{''.join(labels)}</fieldset>"
+        f"{''.join(_section(e, n, body.markup) for e, n, body in together)}</div>"
     )
-    plain = "\n\n".join(
-        f"== {name} ({pane.mode})\n{text}"
-        for name, pane, text in zip(names, panes, texts, strict=True)
-    )
+    plain = "\n\n".join(f"== {n} ({_mode(e)})\n{body!r}" for e, n, body in together)
     return Shown(markup, plain)
+
+
+def _body(evidence: Evidence, drawing: Any) -> Shown:
+    above, below = chip(evidence), drawing if isinstance(drawing, Shown) else value(drawing)
+    return Shown(above.markup + below.markup, f"{above!r}\n{below!r}")

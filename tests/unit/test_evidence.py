@@ -10,54 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpubook import machine
 from gpubook.errors import BookError, MissingCapability, UsageError
-from gpubook.evidence import (
-    EvidenceError,
-    Page,
-    load_recording,
-    new_record,
-    recordings_of,
-    write_recording,
-)
+from gpubook.evidence import EvidenceError, Page, load_recording, new_record, recordings_of
 from gpubook.evidence import records as records_module
-from gpubook.machine import Capability
 from tests.conftest import ROOT
 
-NOTEBOOK = "01-test"
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("GPUBOOK_ROOT", str(tmp_path))
-    monkeypatch.delenv("REQUIRE", raising=False)
-    monkeypatch.delenv("GPUBOOK_WORK", raising=False)
-    monkeypatch.delenv("GPUBOOK_RECORDING", raising=False)
-    return tmp_path
-
-
-@pytest.fixture
-def can(monkeypatch):
-    """Let the machine have just the capabilities named."""
-
-    def set_(*names):
-        real = machine.probe()
-        capabilities = {
-            name: Capability(name in names, "set by the test") for name in machine.CAPABILITIES
-        }
-        fake = machine.Machine(
-            **{f: getattr(real, f) for f in real.__dataclass_fields__ if f != "capabilities"},
-            capabilities=capabilities,
-        )
-        monkeypatch.setattr(machine, "probe", lambda: fake)
-
-    return set_
-
-
-def recorded(root, name="thing", machine_name="h100", data=None):
-    provenance = records_module.here(name=machine_name)
-    record = new_record(NOTEBOOK, name, data or {"x": 1}, needs=("docker",), provenance=provenance)
-    return write_recording(root, record)
+NOTEBOOK = "01-x"
 
 
 def test_every_recording_of_the_book_follows_the_schema_and_is_unedited():
@@ -67,15 +25,15 @@ def test_every_recording_of_the_book_follows_the_schema_and_is_unedited():
         load_recording(path)
 
 
-def test_an_edited_digit_in_a_recording_is_an_error(root):
-    path = recorded(root, data={"seconds": 3.25})
+def test_an_edited_digit_in_a_recording_is_an_error(recorded):
+    path = recorded(data={"seconds": 3.25})
     path.write_text(path.read_text().replace("3.25", "3.26"))
     with pytest.raises(EvidenceError, match="checksum does not hold"):
         load_recording(path)
 
 
-def test_a_recording_in_anothers_place_is_an_error(root):
-    path = recorded(root)
+def test_a_recording_in_anothers_place_is_an_error(root, recorded):
+    path = recorded()
     other = root / "recordings" / "h200" / NOTEBOOK / path.name
     other.parent.mkdir(parents=True)
     other.write_bytes(path.read_bytes())
@@ -128,43 +86,31 @@ def test_any_json_survives_a_record_and_a_file(value):
     assert again["data"] == json.loads(json.dumps(value))
 
 
-def test_what_can_be_measured_is_measured_even_where_a_recording_lies(root, can):
-    recorded(root, data={"x": "recorded"})
+def test_what_can_be_measured_is_measured_even_where_a_recording_lies(root, can, recorded):
+    recorded(data={"x": "recorded"})
     can("docker")
-    evidence = Page(NOTEBOOK).measure("thing", lambda: {"x": "now"}, needs="docker")
+    page = Page(NOTEBOOK)
+    evidence = page.ledger.measure("thing", lambda: {"x": "now"}, needs="docker")
     assert evidence.live
     assert evidence.data == {"x": "now"}
     assert evidence.machine == "this-machine"
+    assert repr(page.chip("thing")).startswith("[LIVE] thing · this machine · ")
 
 
-def test_what_cannot_be_measured_is_replayed_with_the_reason(root, can):
-    recorded(root, data={"x": "recorded"})
+def test_what_cannot_be_measured_is_replayed_with_the_reason(root, can, recorded):
+    recorded(data={"x": "recorded"})
     can()
     page = Page(NOTEBOOK)
-    evidence = page.measure("thing", pytest.fail, needs="docker")
+    evidence = page.ledger.measure("thing", pytest.fail, needs="docker")
     assert not evidence.live
     assert evidence.data == {"x": "recorded"}
     assert evidence.why == "set by the test"
     chip = repr(page.chip("thing"))
     assert chip.startswith("[RECORDED] thing · h100 · ")
     assert "not measured here: set by the test" in chip
-
-
-def test_a_live_result_says_that_it_is_live(root, can):
-    can()
-    page = Page(NOTEBOOK)
-    page.measure("thing", lambda: 1)
-    assert repr(page.chip("thing")).startswith("[LIVE] thing · this machine · ")
-
-
-def test_a_chip_is_one_line_of_at_most_25_words_and_the_rest_folds(root, can):
-    recorded(root)
-    can()
-    page = Page(NOTEBOOK)
-    page.measure("thing", pytest.fail, needs="docker")
     markup = page.chip("thing")._repr_html_()
     summary = re.search(r"<summary>(.*)</summary>", markup)[1]
-    assert len(re.sub(r"<[^>]+>", " ", summary).split()) <= 25
+    assert len(re.sub(r"<[^>]+>", " ", summary).split()) <= 25, "one line, and the rest folds"
     assert "set by the test" in markup.replace(summary, "")
 
 
@@ -181,13 +127,13 @@ def test_keys_keep_their_order_so_that_columns_do():
     assert list(record["data"][0]) == ["b", "a"]
 
 
-def test_a_required_capability_is_never_replayed(root, can, monkeypatch):
-    recorded(root)
+def test_a_required_capability_is_never_replayed(root, can, monkeypatch, recorded):
+    recorded()
     can("docker")
     page = Page(NOTEBOOK, require="docker")
     can()  # the engine went away meanwhile
     with pytest.raises(MissingCapability, match="docker: set by the test"):
-        page.measure("thing", dict, needs="docker")
+        page.ledger.measure("thing", dict, needs="docker")
     with pytest.raises(MissingCapability):
         Page(NOTEBOOK, require="docker")
     monkeypatch.setenv("REQUIRE", "gpu")
@@ -198,19 +144,19 @@ def test_a_required_capability_is_never_replayed(root, can, monkeypatch):
 def test_nothing_to_replay_is_an_error(root, can):
     can()
     with pytest.raises(EvidenceError, match="has no recording"):
-        Page(NOTEBOOK).measure("thing", dict, needs="docker")
+        Page(NOTEBOOK).ledger.measure("thing", dict, needs="docker")
 
 
-def test_the_preferred_machine_is_replayed_first(root, can, monkeypatch):
+def test_the_preferred_machine_is_replayed_first(root, can, monkeypatch, recorded):
     for name in ("a-box", "h100", "h200"):
-        recorded(root, machine_name=name, data={"x": name})
+        recorded(machine_name=name, data={"x": name})
     can()
     order = [r["provenance"]["machine"]["name"] for r in recordings_of(root, NOTEBOOK, "thing")]
     assert order == ["h100", "a-box", "h200"]
     page = Page(NOTEBOOK)
-    assert page.measure("thing", dict, needs="docker").machine == "h100"
+    assert page.ledger.measure("thing", dict, needs="docker").machine == "h100"
     monkeypatch.setenv("GPUBOOK_RECORDING", "a-box")
-    assert page.measure("thing", dict, needs="docker").machine == "a-box"
+    assert page.ledger.measure("thing", dict, needs="docker").machine == "a-box"
 
 
 def test_unknown_capabilities_are_misuse(root):
@@ -224,11 +170,11 @@ def test_what_another_notebook_made_is_asked_for_politely(root, can):
         Page(NOTEBOOK).artifacts_of("05-other")
 
 
-def test_writing_fails_whole(root, monkeypatch):
-    path = recorded(root)
+def test_writing_fails_whole(root, monkeypatch, recorded):
+    path = recorded()
     before = path.read_bytes()
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(OSError, match="full"):
-        recorded(root, data={"x": 2})
+        recorded(data={"x": 2})
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]

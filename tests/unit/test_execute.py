@@ -143,7 +143,7 @@ def test_time_limits_end_a_cell_and_a_notebook(book):
     assert "cell 3 (cell-0): Timeout: a cell ran over its 1 s" in cell.stdout
     total = gpubook("run", "--timeout", "3", cwd=book)
     assert total.returncode == 1
-    assert "stopped: over its 3 s" in total.stdout
+    assert "Timeout: the notebook ran over its 3 s" in total.stdout
     assert "results/01-slow.json" not in tiny_book.outputs(book)
 
 

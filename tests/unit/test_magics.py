@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from gpubook import machine
 from gpubook.errors import UsageError
-from gpubook.evidence import EvidenceError, Page, magics, new_record, write_recording
+from gpubook.evidence import EvidenceError, Page, magics
 from gpubook.evidence.magics import PARSERS
-from gpubook.evidence.records import here
 
 CHECKS = """
 [[question]]
@@ -22,13 +20,10 @@ why = "Because."
 
 
 @pytest.fixture
-def shell(tmp_path, monkeypatch):
-    """A notebook's session with a page open; `magic(line, cell)` runs a cell."""
-    monkeypatch.setenv("GPUBOOK_ROOT", str(tmp_path))
-    for name in ("REQUIRE", "GPUBOOK_WORK", "GPUBOOK_RECORDING"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "book" / "checks").mkdir(parents=True)
-    (tmp_path / "book" / "checks" / "01-x.toml").write_text(CHECKS, encoding="utf-8")
+def shell(root, monkeypatch):
+    """A notebook's session with a page open."""
+    (root / "book" / "checks").mkdir(parents=True)
+    (root / "book" / "checks" / "01-x.toml").write_text(CHECKS, encoding="utf-8")
     shell = InteractiveShell()
     monkeypatch.setattr("IPython.get_ipython", lambda: shell)
     shell.user_ns["page"] = Page("01-x")
@@ -36,14 +31,8 @@ def shell(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def nothing_here(monkeypatch):
-    monkeypatch.setattr(machine.Machine, "missing", lambda _, names: dict.fromkeys(names, "none"))
-
-
-def record(shell, name, data):
-    provenance = here(name="a-box")
-    record = new_record("01-x", name, data, needs=("docker",), provenance=provenance)
-    write_recording(shell.user_ns["page"].root, record)
+def nothing_here(can):
+    can()
 
 
 def test_the_last_lines_value_is_the_evidence_and_stays_in_a_variable(shell):
@@ -61,17 +50,12 @@ def test_what_a_measured_body_defines_does_not_stay(shell):
 
 
 def test_where_the_machine_cannot_the_body_does_not_run_and_the_recording_takes_its_place(
-    shell, nothing_here, capsys
+    shell, nothing_here, recorded, capsys
 ):
-    record(shell, "value", {"pid": 7})
+    recorded("value", {"pid": 7})
     shell.run_cell_magic("measure", "value --needs docker", "raise SystemExit\n0")
     assert shell.user_ns["value"] == {"pid": 7}
-    assert "[RECORDED] value · a-box" in capsys.readouterr().out
-
-
-def test_without_a_recording_it_is_an_error(shell, nothing_here):
-    with pytest.raises(EvidenceError, match="no recording"):
-        shell.run_cell_magic("measure", "value --needs docker", "0")
+    assert "[RECORDED] value · h100" in capsys.readouterr().out
 
 
 def test_a_body_without_a_value_is_misuse(shell):
@@ -99,9 +83,9 @@ def test_a_terminals_outputs_stay_in_a_list(shell):
     assert shell.user_ns["two_lines"] == ["a\n", "b\n"]
 
 
-def test_a_recording_of_other_commands_is_refused(shell, nothing_here):
+def test_a_recording_of_other_commands_is_refused(shell, nothing_here, recorded):
     step = {"command": "echo b", "stdout": "b\n", "exit_code": 0, "seconds": 0.1}
-    record(shell, "lines", {"steps": [step]})
+    recorded("lines", {"steps": [step]})
     shell.run_cell_magic("terminal", "lines --needs docker", "echo b")
     assert shell.user_ns["lines"] == ["b\n"]
     with pytest.raises(EvidenceError, match="of other commands"):
@@ -117,10 +101,10 @@ def test_a_solution_says_why_and_what_it_rests_on(shell, capsys):
         shell.run_cell_magic("solution", "1 --of other", "0")
 
 
-def test_a_solution_that_needs_something_is_an_evidence_too(shell, nothing_here, capsys):
-    record(shell, "exercise-1", 5)
+def test_a_solution_that_needs_something_is_an_evidence_too(shell, nothing_here, recorded, capsys):
+    recorded("exercise-1", 5)
     shell.run_cell_magic("solution", "1 --needs docker", "raise SystemExit\n0")
-    assert "exercise-1 (recorded: a-box)" in capsys.readouterr().out
+    assert "exercise-1 (recorded: h100)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("magic", PARSERS)

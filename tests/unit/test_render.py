@@ -30,6 +30,7 @@ def book(tmp_path, monkeypatch):
         this.renderings += 1
         (stage / "html").mkdir()
         (stage / "html" / "page.html").write_text("a page", encoding="utf-8")
+        return stage / "html"
 
     monkeypatch.setattr(render, "_sphinx", sphinx)
     executed = tmp_path / "_build" / "executed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from sphinx.errors import ExtensionError
 
 from gpubook.book import sphinx_ext
 from gpubook.book.render import RenderError, first_problems, render
-from gpubook.errors import BookError
+from gpubook.book.words import duration, reading_minutes
 
 PROVENANCE = {
     "machine": {
@@ -84,13 +83,12 @@ def test_a_file_that_a_notebook_writes_is_shown_under_its_name_in_its_language(n
     assert "Writing" not in str(shown)
 
 
-def test_a_notebook_that_was_not_executed_is_an_error_that_says_what_to_run(tmp_path):
-    with pytest.raises(ExtensionError, match=r"04-x has no executed .* run `gpubook run 04-x`"):
-        sphinx_ext.executed_source(_notebook(), tmp_path / "04-x.ipynb")
-
-
-def test_a_notebook_changed_since_it_was_executed_is_an_error(tmp_path):
+def test_a_notebook_that_was_not_executed_or_has_changed_is_an_error_that_says_what_to_run(
+    tmp_path,
+):
     executed = tmp_path / "04-x.ipynb"
+    with pytest.raises(ExtensionError, match=r"04-x has no executed .* run `gpubook run 04-x`"):
+        sphinx_ext.executed_source(_notebook(), executed)
     executed.write_text(_notebook(), encoding="utf-8")
     with pytest.raises(ExtensionError, match="04-x has changed since it was executed"):
         sphinx_ext.executed_source(_notebook(text="print(N + 1)"), executed)
@@ -119,66 +117,64 @@ def test_the_last_cell_is_machinery_whose_source_is_not_shown():
     assert "remove-input" in sphinx_ext._as_read(cell)["metadata"]["tags"]
 
 
-# The status page
+# The note on times
 
 
-def test_the_notebooks_table_counts_what_is_live_and_names_where_the_rest_was_recorded():
-    items = [("live", "a", "here"), ("recorded", "b", "h100"), ("recorded", "c", "h100")]
-    (row,) = sphinx_ext.notebook_rows([_result("01-x", *items, parameters={"N": 512})])
-    assert (row["live"], row["recorded"], row["machines"]) == (1, 2, "h100")
-    assert row["seconds"] == 2.5
-    assert row["parameters"] == "N=512"
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "1 second"),
+        (8.4, "8 seconds"),
+        (59, "59 seconds"),
+        (61, "1.0 minutes"),
+        (215, "3.6 minutes"),
+        (1234, "21 minutes"),
+    ],
+)
+def test_a_time_is_rounded_to_what_can_be_repeated(seconds, words):
+    assert duration(seconds) == words
 
 
-def test_the_evidence_table_says_why_something_is_not_live():
-    items = [("live", "a", "here"), ("recorded", "b", "h100"), ("recorded", "c", "h100")]
-    rows = sphinx_ext.evidence_rows([_result("01-x", *items)])
-    assert [(row["mode"], row["names"], row["why"]) for row in rows] == [
-        ("live", "a", "–"),
-        ("recorded", "b, c", "no Docker Engine"),
-    ]
-    assert rows[1]["machine"].startswith("h100, 2026-11-23: ")
+def test_reading_counts_every_visible_word_and_no_folded_one():
+    words = "word " * 400
+    assert reading_minutes(words) == 2
+    assert reading_minutes(f"{words}\n```shell\n{words}\n```") == 4
+    assert reading_minutes("short") == 1
+    output = {"data": {"text/plain": ["printed"]}}
+    cell = {"metadata": {}, "source": ["code"], "outputs": [output]}
+    folded = cell | {"metadata": {"tags": ["hide-cell"]}}
+    unasked = cell | {"metadata": {"tags": ["remove-input"]}}
+    assert sphinx_ext.visible_text([cell]).split() == ["code", "printed"]
+    assert sphinx_ext.visible_text([folded, unasked]).split() == ["printed"]
 
 
-def test_the_machine_is_that_of_live_evidence_never_of_a_recording():
-    rows = sphinx_ext.machine_rows([_result("01-x", ("recorded", "b", "h100"))])
-    assert "every result of this build is a recording" in rows[-1]["here"]
-    rows = sphinx_ext.machine_rows([_result("01-x", ("live", "a", "here"))])
-    shown = {row["what"]: row["here"] for row in rows}
-    assert shown["Processor"] == "A processor, 2 cores"
-    assert shown["Memory"] == "8.0 GiB"
-    assert shown["Docker Engine"] == "none"
+def note(result, text=""):
+    return sphinx_ext.time_note(result, text)["source"]
 
 
-def test_results_of_another_run_than_the_page_are_an_error(tmp_path, monkeypatch):
-    folder = tmp_path / "executed"
-    folder.mkdir()
-    monkeypatch.setenv("GPUBOOK_EXECUTED", str(folder))
-    with pytest.raises(BookError, match="no executed notebooks"):
-        sphinx_ext.load_results(tmp_path)
-
-    page = folder / "01-x.ipynb"
-    page.write_text(_notebook(), encoding="utf-8")
-    result = _result("01-x", executed_sha256=hashlib.sha256(page.read_bytes()).hexdigest())
-    monkeypatch.setattr("gpubook.book.execute.load_result", lambda *_: result)
-    assert sphinx_ext.load_results(tmp_path) == [result]
-    page.write_text(_notebook(text="print(N + 1)"), encoding="utf-8")
-    with pytest.raises(BookError, match="not the notebook that gave its results"):
-        sphinx_ext.load_results(tmp_path)
+def test_the_note_says_how_long_on_which_machine_and_how_much_was_live():
+    result = _result("01-x", ("live", "a", "here"), ("recorded", "b", "h100"), finished=90.0)
+    said = note(result, "word " * 1000)
+    assert "1.5 minutes when this page was made (on A processor, 2 cores, no GPU)" in said
+    assert "1 of its 2 results were measured then" in said
+    assert "about 5 minutes" in said
 
 
-# Figures
+def test_the_note_names_the_gpu_where_one_was_and_no_machine_where_nothing_was_measured():
+    result = _result("01-x", ("live", "a", "here"))
+    machine = result["evidences"][0]["record"]["provenance"]["machine"]
+    machine["gpus"] = [{"name": "NVIDIA H100 80GB HBM3"}]
+    assert "(on NVIDIA H100 80GB HBM3)" in note(result)
+    assert "no GPU" not in note(result)
+    said = note(_result("01-x", ("recorded", "b", "h100")))
+    assert "when this page was made. 0 of its 1 results" in said
 
 
-def test_a_figure_is_found_by_its_path_in_a_recording():
-    record = {"data": {"rows": [{"seconds": 3.5}, {"seconds": 4.5}]}}
-    assert sphinx_ext.figure_of(record, "rows.1.seconds") == 4.5
-
-
-@pytest.mark.parametrize("path", ["rows.2.seconds", "rows.x", "lines", "rows.0.seconds.more"])
-def test_a_path_that_leads_nowhere_is_an_error(path):
-    with pytest.raises(KeyError):
-        sphinx_ext.figure_of({"data": {"rows": [{"seconds": 3.5}]}}, path)
+def test_the_note_comes_below_the_title():
+    cells = json.loads(sphinx_ext.with_time_note(_notebook(), None))["cells"]
+    assert [cell["cell_type"] for cell in cells[:3]] == ["markdown", "markdown", "code"]
+    assert "How long it takes" in cells[1]["source"]
+    assert "Computing" not in cells[1]["source"], "it was not executed"
 
 
 # Rendering

@@ -13,6 +13,7 @@ from docutils.core import publish_doctree
 from docutils.parsers.rst import directives
 
 from gpubook.book import sphinx_figures
+from gpubook.evidence.display import inline_svg
 from tests.conftest import ROOT
 
 FIGURES = sorted((ROOT / "book" / "figures").glob("*.svg"))
@@ -67,7 +68,7 @@ def test_the_style_sheet_has_rules_for_every_step_and_no_more():
 
 def test_ids_are_the_drawings_own_and_its_text_is_escaped():
     svg = '<?xml version="1.0"?><svg><!-- note --><g id="a"/><path marker-end="url(#a)"/></svg>'
-    markup = sphinx_figures.inline_svg(svg, name="chain", alt='from "a" to <b>')
+    markup = inline_svg(svg, name="chain", alt='from "a" to <b>')
     assert 'aria-label="from &quot;a&quot; to &lt;b&gt;"' in markup
     assert 'id="chain-a"' in markup
     assert "url(#chain-a)" in markup
@@ -90,9 +91,6 @@ class Environment:
 
     def relfn2path(self, name):
         return name, str(self.folder / name)
-
-    def note_dependency(self, name):
-        pass
 
 
 @pytest.fixture

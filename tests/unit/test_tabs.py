@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import re
 
 import pytest
 
-from gpubook.evidence import Page, new_record, table, write_recording
-from gpubook.evidence.records import here
-from gpubook.evidence.tabs import Pane, machines, short_gpu
+from gpubook.evidence import Evidence, Page, load_recording, table
+from gpubook.evidence.tabs import machines, short_gpu
 
-
-def _provenance(name, gpu=None, date="2026-11-23T10:00:00Z"):
-    provenance = copy.deepcopy(here(name=name))
-    gpus = [{"name": gpu, "memory_bytes": 1, "driver": "1", "compute_capability": "9.0"}]
-    provenance["machine"]["gpus"] = gpus if gpu else []
-    return provenance | {"date": date, "stub": False}
-
-
-def _record(name, gpu=None, data=None, date="2026-11-23T10:00:00Z", evidence="speed"):
-    provenance = _provenance(name, gpu, date)
-    return new_record("01-x", evidence, data or {"value": name}, provenance=provenance)
+H100 = "NVIDIA H100 80GB HBM3"
 
 
 def _draw(data):
@@ -29,15 +17,22 @@ def _draw(data):
 
 
 @pytest.fixture
-def page(tmp_path, monkeypatch):
-    (tmp_path / "_toc.yml").write_text("", encoding="utf-8")
-    monkeypatch.setenv("GPUBOOK_ROOT", str(tmp_path))
-    monkeypatch.delenv("GPUBOOK_WORK", raising=False)
-    write_recording(tmp_path, _record("h100", "NVIDIA H100 80GB HBM3"))
-    write_recording(
-        tmp_path, _record("a4000-2023", "NVIDIA RTX A4000", date="2023-12-29T00:00:00Z")
-    )
+def page(recorded):
+    recorded("speed", {"value": "h100"}, "h100", H100, "2026-11-23T10:00:00Z")
+    date = "2023-12-29T00:00:00Z"
+    recorded("speed", {"value": "a4000-2023"}, "a4000-2023", "NVIDIA RTX A4000", date)
     return Page("01-x")
+
+
+@pytest.fixture
+def pane(recorded):
+    """A function to a pane of a machine's recording."""
+
+    def make(name, gpu=None):
+        path = recorded("speed", {}, name, gpu, "2026-11-23T10:00:00Z")
+        return Evidence(load_recording(path), live=False), table([])
+
+    return make
 
 
 def panes_of(markup):
@@ -45,7 +40,7 @@ def panes_of(markup):
 
 
 def test_a_live_result_has_a_tab_and_so_has_each_recording_with_its_own_chip(page):
-    assert page.measure("speed", lambda: {"value": "this-machine"}).live
+    assert page.ledger.measure("speed", lambda: {"value": "this-machine"}).live
     group = page.machines("speed", _draw)
     markup = group._repr_html_()
     assert panes_of(markup) == [
@@ -62,23 +57,21 @@ def test_a_live_result_has_a_tab_and_so_has_each_recording_with_its_own_chip(pag
     assert repr(group).index("== This run (live)") < repr(group).index("== H100 (recorded 2026)")
 
 
-def test_a_replay_is_the_first_tab_and_no_machine_comes_twice(page, monkeypatch):
-    monkeypatch.setattr(
-        "gpubook.machine.Machine.missing", lambda _, names: dict.fromkeys(names, "none here")
-    )
-    assert not page.measure("speed", pytest.fail, needs="gpu").live
+def test_a_replay_is_the_first_tab_and_no_machine_comes_twice(page, can):
+    can()
+    assert not page.ledger.measure("speed", pytest.fail, needs="gpu").live
     markup = page.machines("speed", _draw)._repr_html_()
     assert [key for key, _ in panes_of(markup)] == ["h100", "a4000-2023"]
     assert "live" not in re.sub(r"gb-\w+", "", markup)
-    assert markup.count("not measured here: none here") == 1
+    assert markup.count("not measured here: set by the test") == 1
 
 
 def test_one_machine_alone_has_no_tabs_and_what_does_not_belong_is_left_out(page):
-    page.measure("other", lambda: 1)
+    page.ledger.measure("other", lambda: 1)
     alone = page.machines("other", lambda data: [{"v": data}])._repr_html_()
     assert "gb-machines" not in alone
     assert 'class="gb-evidence gb-live"' in alone
-    page.measure("speed", lambda: {"value": "h100"})
+    page.ledger.measure("speed", lambda: {"value": "h100"})
     some = page.machines("speed", _draw, others=lambda data: data["value"] == "h100")
     assert [key for key, _ in panes_of(some._repr_html_())] == ["this-run", "h100"]
     plain = page.machines("speed", lambda data: [{"second": data["value"]}])
@@ -86,31 +79,26 @@ def test_one_machine_alone_has_no_tabs_and_what_does_not_belong_is_left_out(page
     assert "Second" in plain._repr_html_(), "rows are shown as a table"
 
 
-def test_equal_gpus_are_told_apart_by_the_machines_names():
-    panes = [
-        Pane(_record(name, "NVIDIA H100 PCIe"), False, [table([])]) for name in ("first", "second")
-    ]
+def test_equal_gpus_are_told_apart_by_the_machines_names(pane):
+    panes = [pane(name, "NVIDIA H100 PCIe") for name in ("first", "second")]
     assert panes_of(machines(panes)._repr_html_()) == [
         ("first", "H100 (first), recorded 2026"),
         ("second", "H100 (second), recorded 2026"),
     ]
 
 
-def test_names_are_escaped_and_every_group_is_a_group_of_its_own():
-    panes = [Pane(_record("a", "<b>"), False, [table([])]), Pane(_record("b"), False, [table([])])]
-    markups = [machines(panes)._repr_html_() for _ in range(2)]
+def test_names_are_escaped_and_every_group_is_a_group_of_its_own(pane):
+    markups = [machines([pane("a", "<b>"), pane("b")])._repr_html_() for _ in range(2)]
     assert "<b>" not in markups[0].replace('<p class="gb-pane-title">', "")
     names = [set(re.findall(r' name="([^"]+)"', markup)) for markup in markups]
-    assert [len(found) for found in names] == [1, 1]
+    assert [len(group) for group in names] == [1, 1]
     assert names[0] != names[1]
 
 
-def test_no_panes_and_two_of_one_machine_are_refused():
-    with pytest.raises(ValueError, match="panes"):
-        machines([])
-    pane = Pane(_record("a"), False, [table([])])
-    with pytest.raises(ValueError, match="panes"):
-        machines([pane, pane])
+def test_no_panes_and_two_of_one_machine_are_refused(pane):
+    for panes in ([], [pane("a"), pane("a")]):
+        with pytest.raises(ValueError, match="panes"):
+            machines(panes)
 
 
 @pytest.mark.parametrize(

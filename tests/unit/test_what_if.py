@@ -8,6 +8,7 @@ import re
 import pytest
 
 from gpubook.book import sphinx_what_if, what_if
+from gpubook.book.directives import with_script
 from gpubook.matmul import roofline
 from gpubook.matmul.kinds import KINDS
 from tests.conftest import ROOT
@@ -102,7 +103,7 @@ def test_every_recorded_point_has_a_place_on_the_sliders():
 
 def test_the_pages_data_cannot_end_its_script():
     data = what_if.data(ROOT) | {"name": "</script>"}
-    place = re.search(r'id="gb-what-if-data">(.*?)</script>', sphinx_what_if.script(data))
+    place = re.search(r'id="gb-what-if-data">(.*?)</script>', with_script("what_if", data))
     assert json.loads(place[1])["name"] == "</script>"
 
 

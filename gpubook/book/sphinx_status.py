@@ -1,0 +1,303 @@
+"""What this build is made from and what it took, as tables and values within a sentence.
+
+- ``{gpubook-status} machine|notebooks|evidence``: what made these pages;
+  ``seats|gpu-memory|disk``: what an instructor plans with.
+- ``{gpubook-banner} live|recorded``: a real banner of this build, as an example.
+- ``{gpubook-took}`NOTEBOOK` ``, or ``all``: the computing time of this build.
+- ``{gpubook-figure}`MACHINE/NOTEBOOK/NAME:PATH FORMAT` ``: one recorded figure, with its source.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from gpubook import files
+from gpubook.book.directives import add_directive, add_value
+from gpubook.book.results import load_all, machine_of
+from gpubook.book.sphinx_ext import executed_folder
+from gpubook.book.words import duration, size
+from gpubook.errors import BookError
+from gpubook.evidence import Evidence, load_recording, table
+from gpubook.evidence.display import chip, machine_line
+from gpubook.spam import assets
+
+Rows = list[dict[str, Any]]
+
+
+@functools.cache  # the directives of a build are of one process
+def _results(root: Path) -> Rows:
+    return load_all(executed_folder(root).parent)
+
+
+def _evidences(results: list[dict]) -> Iterator[tuple[str, dict]]:
+    for result in results:
+        for item in result["evidences"]:
+            yield result["notebook"], item
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def machine_rows(results: list[dict]) -> list[dict[str, str]]:
+    """The machine that executed the notebooks, as rows of ``what`` and ``here``."""
+    items = [item for _, item in _evidences(results)]
+    live = [item["record"]["provenance"] for item in items if item["mode"] == "live"]
+    started = min(result["started"] for result in results)
+    finished = max(result["finished"] for result in results)
+    when = {"Notebooks executed": f"from {_utc(started)} to {_utc(finished)}"}
+    if not live:
+        when["Machine"] = "nothing was measured on it: every result of this build is a recording"
+        return [{"what": what, "here": here} for what, here in when.items()]
+    described, software = live[-1]["machine"], live[-1]["software"]
+    gpus = [f"{g['name']}, {size(g['memory_bytes'])}" for g in described["gpus"]]
+    facts = {
+        "Processor": f"{described['cpu']}, {described['cores']} cores",
+        "Memory": size(described["memory_bytes"]),
+        "GPU": "; ".join(gpus) or "none",
+        "System": f"{described['os']}, kernel {described['kernel']}"
+        + (", in a container" if described["container"] else ""),
+    }
+    labels = {
+        "python": "Python",
+        "torch": "PyTorch",
+        "transformers": "Transformers",
+        "numpy": "NumPy",
+        "docker": "Docker Engine",
+        "toolkit": "NVIDIA Container Toolkit",
+        "slurm": "Slurm",
+        "driver": "NVIDIA driver",
+        "cuda": "CUDA (driver)",
+        "gpubook": "This book's library",
+    }
+    versions = {label: software.get(key) or "none" for key, label in labels.items()}
+    return [{"what": w, "here": h} for w, h in (when | facts | versions).items()]
+
+
+def notebook_rows(results: list[dict]) -> list[dict[str, Any]]:
+    """One row a notebook: when it ran, how long, what was live and what was recorded."""
+    rows = []
+    for result in results:
+        modes = [item["mode"] for item in result["evidences"]]
+        sources = {
+            item["record"]["provenance"]["machine"]["name"]
+            for item in result["evidences"]
+            if item["mode"] == "recorded"
+        }
+        given = ", ".join(f"{k}={v!r}" for k, v in result["parameters"].items())
+        rows.append(
+            {
+                "notebook": result["notebook"],
+                "executed": _utc(result["started"]),
+                "seconds": result["finished"] - result["started"],
+                "live": modes.count("live"),
+                "recorded": modes.count("recorded"),
+                "machines": ", ".join(sorted(sources)) or "–",
+                "parameters": given or "the notebook's own",
+            }
+        )
+    return rows
+
+
+def evidence_rows(results: list[dict]) -> list[dict[str, Any]]:
+    """What is live and what is recorded: a row for each notebook, machine, day and reason."""
+    groups: dict[tuple, list[str]] = {}
+    for notebook, item in _evidences(results):
+        provenance = item["record"]["provenance"]
+        name, day = provenance["machine"]["name"], provenance["date"][:10]
+        machine = f"{name}, {day}: {machine_line(provenance)}"
+        key = (notebook, item["mode"], machine, item["why"] or "–")
+        groups.setdefault(key, []).append(item["record"]["name"])
+    columns = ("notebook", "mode", "machine", "why")
+    return [dict(zip(columns, key, strict=True), names=", ".join(groups[key])) for key in groups]
+
+
+def seat_rows(results: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """One row a notebook. What a result of an older version did not note is a dash."""
+    rows = []
+    for result in results:
+        used = result.get("used", {})
+        rows.append(
+            {
+                "notebook": result["notebook"],
+                "took": duration(result["finished"] - result["started"]),
+                "memory": size(used.get("memory_bytes")),
+                "files": size(used["files_bytes"]) if used.get("files_bytes") else "–",
+                "gpu": size(used.get("gpu_memory_bytes")),
+            }
+        )
+    return rows
+
+
+def gpu_rows(root: Path) -> list[dict[str, str]]:
+    """A row for each machine that recorded what ``nvidia-smi`` said during the training."""
+    rows = []
+    for path in sorted((root / "recordings").glob("*/*/nvidia-smi-training.json")):
+        record = load_recording(path)
+        machine = record["provenance"]["machine"]
+        rows.append(
+            {
+                "machine": machine["name"],
+                "gpu": machine["gpus"][0]["name"] if machine["gpus"] else "–",
+                "used": size(record["data"]["gpu_memory_bytes"]),
+                "total": size(record["data"]["gpu_memory_total_bytes"]),
+                "date": record["provenance"]["date"][:10],
+            }
+        )
+    return rows
+
+
+def bytes_below(folder: str) -> int:
+    """What the files of a folder take, each link as itself."""
+    return sum(path.lstat().st_size for path in Path(folder).rglob("*") if not path.is_dir())
+
+
+def disk_rows(root: Path) -> list[dict[str, str]]:
+    """What is on this machine's disk for the book, and what makes it.
+
+    An image's size is what `make image` noted when it built it: no engine is asked here.
+    """
+    stored = [a.path / name for a in (assets.DATASET, assets.MODEL) for name in a.members]
+    cache = sum(path.stat().st_size for path in stored if path.is_file())
+    built = [files.read_json(path) for path in sorted(root.glob("_build/image/*.json"))]
+    images = [(f"the image {image['image']}", image["bytes"]) for image in built]
+    images = images or [("the image", None)]
+    rows = [
+        ("Python environment with all packages", "make setup, in .venv", bytes_below(sys.prefix)),
+        ("data and model", "the same, in ~/.cache/gpubook", cache or None),
+        *((what, "make image, in the engine's folder", number) for what, number in images),
+    ]
+    return [{"what": what, "made": made, "disk": size(number)} for what, made, number in rows]
+
+
+TABLES: dict[str, tuple[Callable[[Path], Rows], dict[str, Any], str]] = {
+    "machine": (
+        lambda root: machine_rows(_results(root)),
+        {"what": "What", "here": "Here"},
+        "The machine of this build",
+    ),
+    "notebooks": (
+        lambda root: notebook_rows(_results(root)),
+        {
+            "notebook": "Notebook",
+            "executed": "Started",
+            "seconds": ("Took (s)", ".1f"),
+            "live": ("Live", "d"),
+            "recorded": ("Recorded", "d"),
+            "machines": "Recorded on",
+            "parameters": "Parameters",
+        },
+        "The notebooks of this build",
+    ),
+    "evidence": (
+        lambda root: evidence_rows(_results(root)),
+        {
+            "notebook": "Notebook",
+            "mode": "Live?",
+            "names": "Evidence",
+            "machine": "Machine and day",
+            "why": "Why not live",
+        },
+        "Every evidence of this build",
+    ),
+    "seats": (
+        lambda root: seat_rows(_results(root)),
+        {
+            "notebook": "Notebook",
+            "took": "Computing",
+            "memory": "Memory",
+            "files": "Files it leaves",
+            "gpu": "GPU memory",
+        },
+        "What each notebook used in this build, on {where} (–: nothing, or not measured)",
+    ),
+    "gpu-memory": (
+        gpu_rows,
+        {
+            "machine": "Recorded on",
+            "gpu": "GPU",
+            "used": "In use",
+            "total": "It has",
+            "date": "Day",
+        },
+        "The GPU's memory while page 11 trained",
+    ),
+    "disk": (
+        disk_rows,
+        {"what": "What", "made": "Made by", "disk": "Disk"},
+        "What the book takes on the disk of the machine that rendered it (–: not there)",
+    ),
+}
+
+
+def status(root: Path, name: str) -> str:
+    """One of the tables, as HTML."""
+    if name not in TABLES:
+        raise BookError(f"no table {name}: choose from {', '.join(TABLES)}")
+    rows, columns, caption = TABLES[name]
+    where = _where(_results(root)) if "{where}" in caption else ""
+    return table(rows(root), columns, caption=caption.format(where=where)).markup
+
+
+def _where(results: Rows) -> str:
+    """The machine that measured, in words."""
+    return next((w for r in reversed(results) if (w := machine_of(r))), "the builder's machine")
+
+
+def banner(root: Path, mode: str) -> str:
+    """The chip of one evidence that is live or recorded in this build."""
+    of_mode = [item for _, item in _evidences(_results(root)) if item["mode"] == mode]
+    # One of a machine with a GPU shows more of what a banner tells.
+    of_mode.sort(key=lambda item: not item["record"]["provenance"]["machine"]["gpus"])
+    if not of_mode:
+        return f"<p><em>(Nothing is {mode} in this build, so there is no such banner.)</em></p>"
+    return chip(Evidence(of_mode[0]["record"], mode == "live", of_mode[0]["why"])).markup
+
+
+def took(root: Path, notebook: str) -> tuple[str, str]:
+    """The computing time of one notebook, or of ``all``, and where that was."""
+    chosen = [r for r in _results(root) if notebook in ("all", r["notebook"])]
+    if not chosen:
+        raise BookError("no such notebook was executed")
+    seconds = sum(r["finished"] - r["started"] for r in chosen)
+    return duration(seconds), f"measured in this build, on {_where(chosen)}"
+
+
+def value_at(data: Any, path: str) -> Any:
+    """The value at ``path`` (``rows.0.seconds``) in a recording's data. BookError if none."""
+    for step in path.split("."):
+        try:
+            data = data[int(step)] if isinstance(data, list) else data[step]
+        except (IndexError, KeyError, TypeError, ValueError):
+            raise BookError(f"there is nothing at {path}") from None
+    return data
+
+
+def figure(root: Path, text: str) -> tuple[str, str]:
+    """One recorded figure, and where it was recorded."""
+    match = re.fullmatch(r"(([^/\s]+)/[^/\s]+/[^:\s]+):(\S+)(?:\s+(\S+))?", text)
+    if match is None:
+        raise BookError("write MACHINE/NOTEBOOK/NAME:PATH, and a format if you like")
+    place, machine, path, form = match.groups()
+    record = load_recording(root / "recordings" / f"{place}.json")
+    try:
+        value = format(value_at(record["data"], path), form or "")
+    except (TypeError, ValueError) as error:
+        raise BookError(str(error)) from error
+    return value, f"recorded on {machine}, {record['provenance']['date'][:10]}"
+
+
+def setup(app: Sphinx) -> None:
+    """Register with Sphinx."""
+    add_directive(app, "gpubook-status", status, 1)
+    add_directive(app, "gpubook-banner", banner, 1)
+    add_value(app, "gpubook-took", took)
+    add_value(app, "gpubook-figure", figure)
