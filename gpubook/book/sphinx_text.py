@@ -10,6 +10,8 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.nodes import make_refnode
 
+from gpubook.book.directives import raw
+
 OTHER_SENSES = frozenset(
     {"accuracy", "batch", "capability", "evidence", "hook", "kernel", "layer", "live", "padding"}
     | {"peak", "precision", "recall", "recorded", "recording", "registry", "runtime", "volume"}
@@ -18,44 +20,20 @@ OTHER_SENSES = frozenset(
 image's layer): these are linked where the writer says so."""
 
 
-class folded(nodes.General, nodes.Element):
-    """A box that is closed until the reader opens it."""
-
-
-class folded_title(nodes.General, nodes.TextElement):
-    """What a closed box shows."""
-
-
 class _Fold(SphinxPostTransform):
     """An admonition with the class ``dropdown`` becomes an element that browsers fold alone."""
 
-    default_priority = 400
+    default_priority = 400  # after the links: none stands in a title
 
     def run(self, **_: object) -> None:
         for box in list(self.document.findall(nodes.admonition)):
             if "dropdown" not in box["classes"]:
                 continue
-            made = folded("", *box.children, ids=box["ids"], classes=box["classes"])
-            if isinstance(made[0], nodes.title):
-                made[0] = folded_title("", "", *made[0].children)
-            box.replace_self(made)
-
-
-def _open_box(writer, node: folded) -> None:
-    classes = " ".join(["admonition", *node["classes"]])
-    writer.body.append(writer.starttag(node, "details", CLASS=classes))
-
-
-def _close_box(writer, _: folded) -> None:
-    writer.body.append("</details>\n")
-
-
-def _open_title(writer, node: folded_title) -> None:
-    writer.body.append(writer.starttag(node, "summary", "", CLASS="admonition-title"))
-
-
-def _close_title(writer, _: folded_title) -> None:
-    writer.body.append("</summary>\n")
+            title, *rest = box.children
+            classes = " ".join(["admonition", *box["classes"]])
+            opening = f'<details class="{classes}"><summary class="admonition-title">'
+            shown = [raw(opening), *title.children, raw("</summary>"), *rest, raw("</details>")]
+            box.replace_self(shown)
 
 
 def term_pattern(term: str) -> str:
@@ -70,7 +48,6 @@ def term_pattern(term: str) -> str:
 
 
 _NO_LINKS = (
-    folded_title,
     nodes.comment,
     nodes.literal_block,
     nodes.math,
@@ -146,7 +123,5 @@ class _LinkFirstUse(SphinxPostTransform):
 
 def setup(app: Sphinx) -> None:
     """Register with Sphinx."""
-    app.add_node(folded, html=(_open_box, _close_box))
-    app.add_node(folded_title, html=(_open_title, _close_title))
     app.add_post_transform(_Fold)
     app.add_post_transform(_LinkFirstUse)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import NOTEBOOKS, ROOT
+from tests.notebooks.holds import assert_solutions_hold
 
 
 def source(cell):
@@ -45,8 +47,6 @@ def test_solutions_are_cheap(results, name):
     spent = sum(c["end"] - c["start"] for c in times if c["id"].startswith("solution-"))
     whole = sum(c["end"] - c["start"] for c in times)
     assert spent < whole / 2, "solving takes longer than the rest of the page"
-
-
 
 
 # 14
@@ -89,14 +89,13 @@ def test_14_each_job_of_an_array_has_its_number(cluster_page):
     assert cluster_page.solution(4) == [0, 1, 2, 3]
 
 
-def test_every_solution_is_judged_by_a_test(results):
-    folder = ROOT / "tests" / "notebooks"
-    here = (folder / "test_exercises.py").read_text(encoding="utf-8")
-    for name in NOTEBOOKS:
-        own = (folder / f"test_{name.replace('-', '_')}.py").read_text(encoding="utf-8")
-        tests = re.findall(rf"def test_{name[:2]}_.*?(?=\ndef |\Z)", here, re.DOTALL)
-        for texts in ([own], tests):
-            judged = {int(n) for text in texts for n in re.findall(r"\.solution\((\d)\)", text)}
-            if judged:
-                break
-        assert judged == {item["exercise"] for item in results(name).result["solutions"]}, name
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_solution_is_judged_by_its_page_or_by_a_test(results, name):
+    """By the page: what holds of it. By a test: the page's own, or one above with its number."""
+    judged = {*assert_solutions_hold(ROOT, results(name).result)}
+    own = ROOT / "tests" / "notebooks" / f"test_{name.replace('-', '_')}.py"
+    here = Path(__file__).read_text(encoding="utf-8")
+    texts = re.findall(rf"def test_{name[:2]}_.*?(?=\ndef |\Z)", here, re.DOTALL)
+    texts += [own.read_text(encoding="utf-8")] if own.is_file() else []
+    judged |= {int(n) for text in texts for n in re.findall(r"\.solution\((\d)\)", text)}
+    assert judged == {item["exercise"] for item in results(name).result["solutions"]}, name

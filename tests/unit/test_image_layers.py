@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 
-import pytest
-
 from tests.conftest import ROOT
-
-
-@pytest.fixture(scope="module")
-def layers():
-    spec = importlib.util.spec_from_file_location("layers", ROOT / "tools" / "image_layers.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tools import image_layers as layers
 
 
 def instructions() -> list[str]:
@@ -26,13 +16,13 @@ def instructions() -> list[str]:
     return re.findall(r"^(?:RUN|COPY|WORKDIR) .*$", joined, re.MULTILINE)
 
 
-def test_no_instruction_of_ours_is_taken_for_the_base_image(layers):
+def test_no_instruction_of_ours_is_taken_for_the_base_image():
     named = {layers.part(line): line for line in instructions()}
     assert "base image" not in named
     assert set(named) == set(layers.PARTS.values()), "a part that no instruction makes"
 
 
-def test_the_parts_add_up_to_what_the_engine_reports(layers, monkeypatch):
+def test_the_parts_add_up_to_what_the_engine_reports(monkeypatch):
     """The engine's history is newest first; a layer that a part shares is added to it."""
     history = [
         {"CreatedBy": "COPY notebooks /book/notebooks", "Size": "3"},

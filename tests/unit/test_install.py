@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import re
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tools import lock, version
 
 INSTALL = ROOT / "tools" / "install.py"
 LOCKS = ROOT / "requirements"
@@ -106,17 +106,7 @@ def test_what_a_package_asks_for_is_not_installed_unless_the_lock_names_it(envir
 
 
 @pytest.fixture(scope="module")
-def lock():
-    spec = importlib.util.spec_from_file_location("lock", ROOT / "tools" / "lock.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-
-
-@pytest.fixture(scope="module")
-def pins(lock) -> dict[str, dict]:
+def pins() -> dict[str, dict]:
     """Every lock's packages, with version and hashes."""
     return {
         path.stem: {p: lock.pin(block) for p, block in lock.read(path.stem).items()}
@@ -124,7 +114,7 @@ def pins(lock) -> dict[str, dict]:
     }
 
 
-def test_every_package_of_every_lock_has_a_version_and_hashes(lock, pins):
+def test_every_package_of_every_lock_has_a_version_and_hashes(pins):
     assert set(pins) == {*lock.HEADS, lock.CPU}
     for name, packages in pins.items():
         assert packages and all(pin.hashes for pin in packages.values()), name
@@ -140,7 +130,7 @@ def test_what_two_locks_have_is_of_one_version_and_has_the_same_hashes(pins):
             assert every.setdefault(package, pin) == pin, f"{package} in {name}"
 
 
-def test_the_locks_hold_what_pyproject_asks_for(lock, pins):
+def test_the_locks_hold_what_pyproject_asks_for(pins):
     """A dependency that is added without `make lock` is noticed."""
     for name, asked in lock.requirements().items():
         names = {
@@ -175,7 +165,7 @@ def test_this_environment_is_what_the_lock_says_and_nothing_in_it_is_missing(pin
     assert done.returncode == 0, done.stdout
 
 
-def test_a_difference_says_what_came_went_and_changed_and_shouts_at_a_changed_file(lock):
+def test_a_difference_says_what_came_went_and_changed_and_shouts_at_a_changed_file():
     a, b, c = "a" * 64, "b" * 64, "c" * 64
     before = {"gone": line(a, "gone"), "new": line(a, "new"), "same": line(a, "same"),
               "swapped": line(a, "swapped"), "more": line(a, "more")}  # fmt: skip
@@ -191,7 +181,7 @@ def test_a_difference_says_what_came_went_and_changed_and_shouts_at_a_changed_fi
     ]
 
 
-def test_torchs_cpu_builds_are_read_from_an_index_or_the_lock_stays(lock, tmp_path):
+def test_torchs_cpu_builds_are_read_from_an_index_or_the_lock_stays(tmp_path):
     """The index of the test has builds for Windows, without the GIL and of another version, too."""
     names = [
         "2.0.0%2Bcpu-cp313-cp313-manylinux_2_28_x86_64", "2.0.0%2Bcpu-cp313-cp313-win_amd64",
@@ -212,20 +202,12 @@ def test_torchs_cpu_builds_are_read_from_an_index_or_the_lock_stays(lock, tmp_pa
 # ---------------------------------------------------------------------------------- the version
 
 
-@pytest.fixture
-def version(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("version", ROOT / "tools" / "version.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_every_file_names_one_version(version):
+def test_every_file_names_one_version():
     assert len(set(version.versions(ROOT).values())) == 1, "make version VERSION=…"
 
 
 def test_a_version_is_set_everywhere_and_a_changelog_keeps_what_was_released(
-    version, tmp_path, monkeypatch, capsys
+    tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(version, "ROOT", tmp_path)
     (tmp_path / "docker").mkdir()
