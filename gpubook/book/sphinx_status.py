@@ -56,7 +56,7 @@ def machine_rows(results: list[dict]) -> list[dict[str, str]]:
     when = {"Notebooks executed": f"from {_utc(started)} to {_utc(finished)}"}
     if not live:
         when["Machine"] = "nothing was measured on it: every result of this build is a recording"
-        return [{"what": what, "here": here} for what, here in when.items()]
+        return [{"What": what, "Here": here} for what, here in when.items()]
     described, software = live[-1]["machine"], live[-1]["software"]
     gpus = [f"{g['name']}, {size(g['memory_bytes'])}" for g in described["gpus"]]
     facts = {
@@ -79,7 +79,7 @@ def machine_rows(results: list[dict]) -> list[dict[str, str]]:
         "gpubook": "This book's library",
     }
     versions = {label: software.get(key) or "none" for key, label in labels.items()}
-    return [{"what": w, "here": h} for w, h in (when | facts | versions).items()]
+    return [{"What": w, "Here": h} for w, h in (when | facts | versions).items()]
 
 
 def notebook_rows(results: list[dict]) -> list[dict[str, Any]]:
@@ -95,13 +95,13 @@ def notebook_rows(results: list[dict]) -> list[dict[str, Any]]:
         given = ", ".join(f"{k}={v!r}" for k, v in result["parameters"].items())
         rows.append(
             {
-                "notebook": result["notebook"],
-                "executed": _utc(result["started"]),
-                "seconds": result["finished"] - result["started"],
-                "live": modes.count("live"),
-                "recorded": modes.count("recorded"),
-                "machines": ", ".join(sorted(sources)) or "–",
-                "parameters": given or "the notebook's own",
+                "Notebook": result["notebook"],
+                "Started": _utc(result["started"]),
+                "Took (s)": result["finished"] - result["started"],
+                "Live": modes.count("live"),
+                "Recorded": modes.count("recorded"),
+                "Recorded on": ", ".join(sorted(sources)) or "–",
+                "Parameters": given or "the notebook's own",
             }
         )
     return rows
@@ -116,8 +116,16 @@ def evidence_rows(results: list[dict]) -> list[dict[str, Any]]:
         machine = f"{name}, {day}: {machine_line(provenance)}"
         key = (notebook, item["mode"], machine, item["why"] or "–")
         groups.setdefault(key, []).append(item["record"]["name"])
-    columns = ("notebook", "mode", "machine", "why")
-    return [dict(zip(columns, key, strict=True), names=", ".join(groups[key])) for key in groups]
+    return [
+        {
+            "Notebook": notebook,
+            "Live?": mode,
+            "Evidence": ", ".join(names),
+            "Machine and day": machine,
+            "Why not live": why,
+        }
+        for (notebook, mode, machine, why), names in groups.items()
+    ]
 
 
 def seat_rows(results: list[dict[str, Any]]) -> list[dict[str, str]]:
@@ -127,11 +135,11 @@ def seat_rows(results: list[dict[str, Any]]) -> list[dict[str, str]]:
         used = result.get("used", {})
         rows.append(
             {
-                "notebook": result["notebook"],
-                "took": duration(result["finished"] - result["started"]),
-                "memory": size(used.get("memory_bytes")),
-                "files": size(used["files_bytes"]) if used.get("files_bytes") else "–",
-                "gpu": size(used.get("gpu_memory_bytes")),
+                "Notebook": result["notebook"],
+                "Computing": duration(result["finished"] - result["started"]),
+                "Memory": size(used.get("memory_bytes")),
+                "Files it leaves": size(used["files_bytes"]) if used.get("files_bytes") else "–",
+                "GPU memory": size(used.get("gpu_memory_bytes")),
             }
         )
     return rows
@@ -145,11 +153,11 @@ def gpu_rows(root: Path) -> list[dict[str, str]]:
         machine = record["provenance"]["machine"]
         rows.append(
             {
-                "machine": machine["name"],
-                "gpu": machine["gpus"][0]["name"] if machine["gpus"] else "–",
-                "used": size(record["data"]["gpu_memory_bytes"]),
-                "total": size(record["data"]["gpu_memory_total_bytes"]),
-                "date": record["provenance"]["date"][:10],
+                "Recorded on": machine["name"],
+                "GPU": machine["gpus"][0]["name"] if machine["gpus"] else "–",
+                "In use": size(record["data"]["gpu_memory_bytes"]),
+                "It has": size(record["data"]["gpu_memory_total_bytes"]),
+                "Day": record["provenance"]["date"][:10],
             }
         )
     return rows
@@ -175,76 +183,39 @@ def disk_rows(root: Path) -> list[dict[str, str]]:
         ("data and model", "the same, in ~/.cache/gpubook", cache or None),
         *((what, "make image, in the engine's folder", number) for what, number in images),
     ]
-    return [{"what": what, "made": made, "disk": size(number)} for what, made, number in rows]
+    return [{"What": what, "Made by": made, "Disk": size(number)} for what, made, number in rows]
 
 
-TABLES: dict[str, tuple[Callable[[Path], Rows], dict[str, Any], str]] = {
-    "machine": (
-        lambda root: machine_rows(_results(root)),
-        {"what": "What", "here": "Here"},
-        "The machine of this build",
-    ),
-    "notebooks": (
-        lambda root: notebook_rows(_results(root)),
-        {
-            "notebook": "Notebook",
-            "executed": "Started",
-            "seconds": ("Took (s)", ".1f"),
-            "live": ("Live", "d"),
-            "recorded": ("Recorded", "d"),
-            "machines": "Recorded on",
-            "parameters": "Parameters",
-        },
-        "The notebooks of this build",
-    ),
-    "evidence": (
-        lambda root: evidence_rows(_results(root)),
-        {
-            "notebook": "Notebook",
-            "mode": "Live?",
-            "names": "Evidence",
-            "machine": "Machine and day",
-            "why": "Why not live",
-        },
-        "Every evidence of this build",
-    ),
+TABLES: dict[str, tuple[Callable[[Path], Rows], str]] = {
+    "machine": (lambda root: machine_rows(_results(root)), "The machine of this build"),
+    "notebooks": (lambda root: notebook_rows(_results(root)), "The notebooks of this build"),
+    "evidence": (lambda root: evidence_rows(_results(root)), "Every evidence of this build"),
     "seats": (
         lambda root: seat_rows(_results(root)),
-        {
-            "notebook": "Notebook",
-            "took": "Computing",
-            "memory": "Memory",
-            "files": "Files it leaves",
-            "gpu": "GPU memory",
-        },
         "What each notebook used in this build, on {where} (–: nothing, or not measured)",
     ),
-    "gpu-memory": (
-        gpu_rows,
-        {
-            "machine": "Recorded on",
-            "gpu": "GPU",
-            "used": "In use",
-            "total": "It has",
-            "date": "Day",
-        },
-        "The GPU's memory while page 11 trained",
-    ),
+    "gpu-memory": (gpu_rows, "The GPU's memory while page 11 trained"),
     "disk": (
         disk_rows,
-        {"what": "What", "made": "Made by", "disk": "Disk"},
         "What the book takes on the disk of the machine that rendered it (–: not there)",
     ),
 }
+"""Of each table: its rows, whose keys are its columns, and its caption."""
+
+_NUMBERS = {"Took (s)": ".1f", "Live": "d", "Recorded": "d"}
 
 
 def status(root: Path, name: str) -> str:
     """One of the tables, as HTML."""
     if name not in TABLES:
         raise BookError(f"no table {name}: choose from {', '.join(TABLES)}")
-    rows, columns, caption = TABLES[name]
+    rows_of, caption = TABLES[name]
+    rows = rows_of(root)
+    columns = {
+        key: (key, _NUMBERS[key]) if key in _NUMBERS else key for key in next(iter(rows), {})
+    }
     where = _where(_results(root)) if "{where}" in caption else ""
-    return table(rows(root), columns, caption=caption.format(where=where)).markup
+    return table(rows, columns, caption=caption.format(where=where)).markup
 
 
 def _where(results: Rows) -> str:

@@ -92,11 +92,11 @@ def _work(job: dict[str, Any]) -> int:
     with Path(job["lock"]).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if job["exclusive"] else fcntl.LOCK_SH)
         (work / "started").write_text(str(time.time()), encoding="utf-8")
-        with _GpuMemory() as gpu, _time_limit(job["total_seconds"]):
+        with _gpu_memory() as used, _time_limit(job["total_seconds"]):
             outcome = _execute(papermill, job, work)
     # Of the largest process that has ended below this one: the kernel.
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    outcome["used"] = {"memory_bytes": memory, "gpu_memory_bytes": gpu.bytes}
+    outcome["used"] = used | {"memory_bytes": memory}
     write_json(work / "outcome.json", outcome)
     return 0 if outcome["error"] is None else 1
 
@@ -176,30 +176,23 @@ def _time_limit(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-class _GpuMemory:
+@contextlib.contextmanager
+def _gpu_memory() -> Iterator[dict[str, int | None]]:
     """How much more of the first GPU's memory was in use at the peak than at the beginning.
 
     None where there is no GPU. Others who use the same GPU meanwhile are counted in.
     """
+    from gpubook import machine, telemetry
 
-    bytes: int | None = None
-
-    def __enter__(self) -> _GpuMemory:
-        from gpubook import machine, telemetry
-
-        self._sampler = None
-        if machine.probe().capabilities["gpu"].available:
-            self._sampler = telemetry.Sampler(gpu=0, interval=0.5)
-            self._sampler.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._sampler is None:
-            return
-        self._sampler.__exit__(*error)
-        seen = [s["gpu_memory_bytes"] for s in self._sampler.samples]
-        if None not in seen:
-            self.bytes = max(seen) - seen[0]
+    used: dict[str, int | None] = {"gpu_memory_bytes": None}
+    if not machine.probe().capabilities["gpu"].available:
+        yield used
+        return
+    with telemetry.Sampler(gpu=0, interval=0.5) as sampler:
+        yield used
+    samples = [sample["gpu_memory_bytes"] for sample in sampler.samples]
+    if None not in samples:
+        used["gpu_memory_bytes"] = max(samples) - samples[0]
 
 
 def _prctl(option: int, value: int) -> None:

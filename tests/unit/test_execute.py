@@ -54,13 +54,11 @@ def test_the_gpus_memory_is_what_was_in_use_beyond_the_beginning(monkeypatch):
     gpu = SimpleNamespace(available=True)
     monkeypatch.setattr(machine, "probe", lambda: SimpleNamespace(capabilities={"gpu": gpu}))
     monkeypatch.setattr(telemetry, "Sampler", Sampler)
-    with worker._GpuMemory() as memory:
-        pass
-    assert memory.bytes == 2300
-    gpu.available = False
-    with worker._GpuMemory() as memory:
-        pass
-    assert memory.bytes is None
+    for expected in (2300, None):
+        with worker._gpu_memory() as used:
+            pass
+        assert used == {"gpu_memory_bytes": expected}
+        gpu.available = False
 
 
 def test_what_is_unchanged_is_not_executed_again_and_what_changed_is(book):
