@@ -81,7 +81,7 @@ lock: setup ## renew the locked versions and hashes, show what changed (UPGRADE=
 		$(if $(UPGRADE),--upgrade $(filter-out all,$(UPGRADE)))
 
 version: ## check that every file names one version; VERSION=1.2.0 sets it
-	@$(PYTHON) tools/version.py $(VERSION)
+	@$(PYTHON) tools/release.py version $(VERSION)
 
 clean: ## remove what was built (executed notebooks, results, pages)
 	@rm -rf _build .pytest_cache .ruff_cache .hypothesis

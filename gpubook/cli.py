@@ -1,4 +1,7 @@
-"""The command ``gpubook``: execute, render, record and measure the book."""
+"""The command ``gpubook``: execute, render, record and measure the book.
+
+Imports any room; nothing imports it.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="gpubook", description=__doc__)
+    parser = Parser(prog="gpubook", description=__doc__.partition("\n")[0])
     parser.add_argument("--version", action="version", version=f"gpubook {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
 

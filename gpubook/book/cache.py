@@ -48,12 +48,12 @@ def module_digests(modules: list[str]) -> dict[str, str | None]:
 @functools.cache
 def packages() -> str:
     """One checksum of the names and versions of all installed packages but this library."""
-    found = sorted(
+    versions = sorted(
         f"{name}=={dist.version}"
         for dist in metadata.distributions()
         if (name := dist.metadata["Name"]) and name != "gpubook"
     )
-    return digest("\n".join(found).encode())
+    return digest("\n".join(versions).encode())
 
 
 def inputs(
@@ -104,8 +104,8 @@ def pages_inputs(root: Path, executed: Path) -> str:
     their Python.
     """
     tops = [p for p in root.iterdir() if p.name[0] != "." and p.name not in _NO_SOURCES]
-    made = [executed, executed.with_name("results"), executed.with_name("image")]
-    folders = [*tops, *made, _PACKAGE]
+    build = [executed, executed.with_name("results"), executed.with_name("image")]
+    folders = [*tops, *build, _PACKAGE]
     files = {path for folder in folders for path in _files(folder)}
     whole = hashlib.sha256(f"{sys.version} {packages()}".encode())
     for path in sorted(files):
@@ -122,5 +122,5 @@ def listing(folder: Path) -> str:
 
 def _files(path: Path) -> list[Path]:
     """The file, or the files below the folder, without Python's own caches."""
-    found = path.rglob("*") if path.is_dir() else [path]
-    return [p for p in found if p.is_file() and p.parent.name != "__pycache__"]
+    inside = path.rglob("*") if path.is_dir() else [path]
+    return [p for p in inside if p.is_file() and p.parent.name != "__pycache__"]

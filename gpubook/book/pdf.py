@@ -166,9 +166,9 @@ def compose(root: Path, built: Path) -> tuple[str, list[Line]]:
             page = built / f"{document}.html"
             if not page.is_file():
                 raise BookError(f"the book has no page {page}: run `make book`")
-            article, found = chapter(page, document, pages)
+            article, headings = chapter(page, document, pages)
             texts.append(str(article))
-            lines += found
+            lines += headings
             styles |= dict.fromkeys(_styles(page))
             maths = maths or _maths(page)
     # The book's own style comes last, as on the pages.
@@ -216,8 +216,8 @@ def _maths(page: Path) -> str:
 def browser_path(playwright: Any) -> str:
     """The Chromium of this machine, by name, else playwright's own. BookError where none is."""
     for name in NAMES:
-        if found := shutil.which(name):
-            return found
+        if path := shutil.which(name):
+            return path
     own = playwright.chromium.executable_path
     if Path(own).exists():
         return own
@@ -254,12 +254,12 @@ def page_numbers(data: bytes) -> dict[str, int]:
     from pypdf import PdfReader
 
     reader = PdfReader(io.BytesIO(data))
-    found = {}
+    numbers = {}
     for name, place in reader.named_destinations.items():
         number = reader.get_destination_page_number(place)
         if number is not None:
-            found[unquote(name.lstrip("/"))] = number + 1
-    return found
+            numbers[unquote(name.lstrip("/"))] = number + 1
+    return numbers
 
 
 def _bound(data: bytes, lines: list[Line], numbers: dict[str, int], out: Path) -> int:

@@ -32,14 +32,18 @@ def cards() -> dict[str, str]:
 
 def images() -> dict[str, tuple[str, str, Wheel | None]]:
     """Images to choose from: label to CUDA version, PyTorch release and its build."""
-    made: dict[str, tuple[str, str, Wheel | None]] = {
+    labels: dict[str, tuple[str, str, Wheel | None]] = {
         f"CUDA {row.major}, no PyTorch": (f"{row.major}.0", "", None) for row in compat.table().cuda
     }
     for torch in reversed(compat.releases()):
         for machine in ("x86_64", "aarch64"):
             for wheel in compat.offered(torch, machine):
-                made[f"PyTorch {torch}, CUDA {wheel.cuda}, {machine}"] = (wheel.cuda, torch, wheel)
-    return made
+                labels[f"PyTorch {torch}, CUDA {wheel.cuda}, {machine}"] = (
+                    wheel.cuda,
+                    torch,
+                    wheel,
+                )
+    return labels
 
 
 def drivers(fit: Fit) -> str:

@@ -34,8 +34,8 @@ MOST_STEPS = 8
 def step_classes(svg: str) -> set[int]:
     """The steps that a drawing's elements name (``from-2``, ``until-4``, ``at-3``)."""
     named = (word for words in re.findall(r'class="([^"]+)"', svg) for word in words.split())
-    found = (re.fullmatch(r"(?:from|until|at)-(\d+)", word) for word in named)
-    return {int(match[1]) for match in found if match}
+    matches = (re.fullmatch(r"(?:from|until|at)-(\d+)", word) for word in named)
+    return {int(match[1]) for match in matches if match}
 
 
 def controls(name: str, count: int) -> tuple[str, str]:

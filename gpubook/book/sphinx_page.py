@@ -106,13 +106,13 @@ def redirects(root: Path) -> dict[str, dict[str, str]]:
         text = (root / REDIRECTS).read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
-    found = yaml.safe_load(text) or {}
-    for old, places in found.items():
+    moved = yaml.safe_load(text) or {}
+    for old, places in moved.items():
         if not isinstance(places, dict) or "" not in places or not old.endswith(".html"):
             raise ExtensionError(
                 f'{REDIRECTS}: {old} must be a page (.html) with its places, "" among them'
             )
-    return found
+    return moved
 
 
 def redirect_page(old: str, places: dict[str, str]) -> str:

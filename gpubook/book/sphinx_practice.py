@@ -26,22 +26,22 @@ class _Reading(SphinxDirective):
         text = Path(self.env.doc2path(self.env.docname)).read_text(encoding="utf-8")
         minutes = reading_minutes(text)
         words = f"About {minutes} minute{'s' if minutes > 1 else ''} of reading; no computing."
-        made = nodes.paragraph("", "", nodes.strong("", "Time:"), nodes.Text(f" {words}"))
-        made["classes"].append("gb-reading")
-        return [made]
+        time = nodes.paragraph("", "", nodes.strong("", "Time:"), nodes.Text(f" {words}"))
+        time["classes"].append("gb-reading")
+        return [time]
 
 
 class _Checklist(SphinxDirective):
     def run(self) -> list[nodes.Node]:
-        made = nodes.definition_list(classes=["gb-checklist"])
+        checklist = nodes.definition_list(classes=["gb-checklist"])
         for item in ITEMS.values():
             term = nodes.term("", "", nodes.literal(item.id, item.id), nodes.Text(f" {item.what}"))
             engine = " Takes a Docker Engine." if item.id in ENGINE_ITEMS else ""
             why = nodes.paragraph("", "", *inline(f"{item.why[:1].upper()}{item.why[1:]}.{engine}"))
             hint = nodes.paragraph("", "", nodes.emphasis("", "Hint:"), nodes.Text(" "))
             hint += inline(item.how)
-            made += nodes.definition_list_item("", term, nodes.definition("", why, hint))
-        return [made]
+            checklist += nodes.definition_list_item("", term, nodes.definition("", why, hint))
+        return [checklist]
 
 
 def _fold(self: Any, node: nodes.Element) -> None:

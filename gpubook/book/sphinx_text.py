@@ -63,12 +63,12 @@ _NO_LINKS = (
 
 def running_text(document: nodes.document) -> Iterator[nodes.Text | nodes.reference]:
     """The pieces of a page's text in which a link may stand, and the links, in order."""
-    for found in document.findall(lambda n: isinstance(n, nodes.Text | nodes.reference)):
-        above = found.parent
+    for piece in document.findall(lambda n: isinstance(n, nodes.Text | nodes.reference)):
+        above = piece.parent
         while above is not None and not isinstance(above, _NO_LINKS) and "nb_element" not in above:
             above = above.parent
         if above is None or above.get("nb_element") == "cell_markdown":
-            yield found
+            yield piece
 
 
 class _LinkFirstUse(SphinxPostTransform):
@@ -85,12 +85,12 @@ class _LinkFirstUse(SphinxPostTransform):
         pattern = re.compile("|".join(f"({term_pattern(name)})" for name in names))
         anchors = {anchor: name for name, (_, anchor) in places.items()}
         done = set(OTHER_SENSES)
-        for found in list(running_text(self.document)):
-            if isinstance(found, nodes.reference):
-                target = found.get("refid") or found.get("refuri", "").partition("#")[2]
+        for piece in list(running_text(self.document)):
+            if isinstance(piece, nodes.reference):
+                target = piece.get("refid") or piece.get("refuri", "").partition("#")[2]
                 done.add(anchors.get(target, ""))
             else:
-                self._link_in(found, pattern, names, places, done)
+                self._link_in(piece, pattern, names, places, done)
 
     def _link_in(
         self,
@@ -100,7 +100,7 @@ class _LinkFirstUse(SphinxPostTransform):
         places: dict[str, tuple[str, str]],
         done: set[str],
     ) -> None:
-        made: list[nodes.Node] = []
+        pieces: list[nodes.Node] = []
         rest = 0
         for match in pattern.finditer(text):
             name = names[match.lastindex - 1]
@@ -115,10 +115,10 @@ class _LinkFirstUse(SphinxPostTransform):
             if whole:
                 text.parent.replace_self(link)
                 return
-            made += [nodes.Text(text[rest : match.start()]), link]
+            pieces += [nodes.Text(text[rest : match.start()]), link]
             rest = match.end()
-        if made:
-            text.parent.replace(text, [*made, nodes.Text(text[rest:])])
+        if pieces:
+            text.parent.replace(text, [*pieces, nodes.Text(text[rest:])])
 
 
 def setup(app: Sphinx) -> None:

@@ -90,7 +90,7 @@ def _time(seconds: float) -> str:
 def rows(half: str, root: Path) -> list[list[str]]:
     """The table: what was recorded, the least by the formula, and how many times that it took."""
     cards = {card.name: card for card in what_if.cards(root)}
-    made = []
+    lines = []
     for row in what_if.products(root) if half == "product" else what_if.steps(root):
         card, kind = cards[row["card"]], KINDS[row["kind"]]
         if half == "product":
@@ -102,8 +102,8 @@ def rows(half: str, root: Path) -> list[list[str]]:
         ratio = row["seconds"] / answer["seconds"]
         times = [_time(row["seconds"]), _time(answer["seconds"]), f"{ratio:.3g}"]
         machine = f"{row['card']} ({row['machine']})"
-        made.append([machine, kind.title, *what, *times, answer["bound"]])
-    return made
+        lines.append([machine, kind.title, *what, *times, answer["bound"]])
+    return lines
 
 
 def table(half: str, root: Path) -> str:

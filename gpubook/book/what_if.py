@@ -142,13 +142,13 @@ def cards(root: Path) -> list[Card]:
 
 def products(root: Path) -> list[dict]:
     """What was recorded of products on GPUs: card, machine, kind, n and the best seconds."""
-    found = [
+    measured = [
         (record, row)
         for record in _recorded(root, "*/08-matmul/products.json")
         for row in record["data"]["rows"]
         if row["device"] == "cuda"
     ]
-    found += [(record, row) for record in _sweeps(root) for row in record["data"]["sweep"]]
+    measured += [(record, row) for record in _sweeps(root) for row in record["data"]["sweep"]]
     return [
         {
             "card": record["card"],
@@ -157,7 +157,7 @@ def products(root: Path) -> list[dict]:
             "n": row["n"],
             "seconds": row["best_seconds"] or row["seconds"],
         }
-        for record, row in found
+        for record, row in measured
     ]
 
 

@@ -3,13 +3,15 @@
 A notebook opens a :class:`Page`; its cells measure with the magics ``%%terminal`` and
 ``%%measure``. Live results, recordings and tests share one schema (``evidence.schema.json``).
 
-`records` the files and their checksums; `obtain` measures or replays; `ledger` keeps what a page
-has; `magics` and `terminal` run cells; `display`, `tabs`, `opening` show; `checks` asks the
-reader; `page` is the object that binds them to one notebook.
+`records` the files and their checksums; `evidence` one record, live or replayed; `ledger` measures
+or replays, and keeps what a page has; `magics` and `terminal` run cells; `display`, `tabs`,
+`opening` show; `checks` asks the reader; `page` binds them to one notebook.
+
+Imports `errors`, `files` and `machine`. Every room after it may import it; notebooks do.
 """
 
 from gpubook.evidence.display import figure, table
-from gpubook.evidence.obtain import Evidence
+from gpubook.evidence.evidence import Evidence
 from gpubook.evidence.page import Page
 from gpubook.evidence.records import (
     EvidenceError,

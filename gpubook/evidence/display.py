@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gpubook.evidence.obtain import Evidence
+from gpubook.evidence.evidence import Evidence
 
 _COLOURS = {"live": "#1a7f37", "recorded": "#9a6700"}
 """For JupyterLab, which does not load the book's style."""

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gpubook.evidence import records
-from gpubook.evidence.obtain import Evidence, obtain
-from gpubook.evidence.records import EvidenceError
+from gpubook import machine
+from gpubook.evidence.evidence import Evidence
+from gpubook.evidence.records import (
+    EvidenceError,
+    new_record,
+    plain,
+    read_json,
+    recordings_of,
+    write_json,
+)
 
 
 @dataclass
@@ -27,22 +34,46 @@ class Ledger:
     folder: Path | None = None
     evidences: dict[str, Evidence] = field(default_factory=dict)
     solutions: dict[int, dict] = field(default_factory=dict)
+    _recorded: dict[str, list[Evidence]] = field(default_factory=dict)
 
     def measure(self, name: str, measure: Callable[[], Any], *, needs: str = "") -> Evidence:
-        """Measure now if this machine can, replay a recording if it cannot; keep which.
+        """Measure now if this machine can, replay the first recording if it cannot; keep which.
 
         ``measure`` returns plain JSON. ``needs`` names the capabilities it takes, such as
-        ``"docker,gpu"``. Raises what `obtain` raises.
+        ``"docker,gpu"``. Raises MissingCapability when one of them is missing that ``require``
+        names, EvidenceError when there is nothing to replay or the data is not JSON.
         """
-        # A record is sealed here, once: so it has the run's parameters from the beginning.
-        given = records.read_json(self.folder / "job.json")["parameters"] if self.folder else {}
-        evidence = obtain(
-            self.root, self.notebook, name, measure,
-            needs=needs, require=self.require, parameters=given,
-        )  # fmt: skip
+        wanted = machine.parse_needs(needs)
+        missing = machine.probe().missing(sorted(wanted))
+        if missing:
+            machine.check(wanted & self.require)
+            evidence = self._replay(name, "; ".join(missing.values()))
+        else:
+            data, given = measure(), self._parameters()
+            record = new_record(self.notebook, name, data, needs=wanted, parameters=given)
+            evidence = Evidence(record, live=True)
         self.evidences[name] = evidence
         self.save()
         return evidence
+
+    def _parameters(self) -> dict:
+        """Those of the run: a record is sealed here, once, so it has them from the beginning."""
+        return read_json(self.folder / "job.json")["parameters"] if self.folder else {}
+
+    def _replay(self, name: str, why: str) -> Evidence:
+        replays = self.recorded(name)
+        if not replays:
+            raise EvidenceError(
+                f"{self.notebook}/{name} cannot be measured here ({why}) and has no recording"
+            )
+        return replace(replays[0], why=why)
+
+    def recorded(self, name: str) -> list[Evidence]:
+        """Every machine's recording of an evidence, the preferred machine's first; read once."""
+        if name not in self._recorded:
+            records = recordings_of(self.root, self.notebook, name)
+            self._recorded[name] = [Evidence(record, live=False) for record in records]
+        return self._recorded[name]
 
     def get(self, name: str) -> Evidence:
         """The evidence of that name. Raises EvidenceError when the page has none yet."""
@@ -53,7 +84,7 @@ class Ledger:
     def answer(self, exercise: int, answer: Any, of: list[str]) -> None:
         """Enter the answer to an exercise. Raises EvidenceError when it is not JSON."""
         where = f"{self.notebook}, solution {exercise}: the answer"
-        entry = {"exercise": exercise, "of": of, "answer": records.plain(answer, where)}
+        entry = {"exercise": exercise, "of": of, "answer": plain(answer, where)}
         self.solutions[exercise] = entry
         self.save()
 
@@ -68,7 +99,7 @@ class Ledger:
         state["solutions"] = list(self.solutions.values())
         if finished:
             state["modules"] = _own_modules()
-        records.write_json(self.folder / "evidence.json", state)
+        write_json(self.folder / "evidence.json", state)
 
 
 def _own_modules() -> list[str]:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable
 
 from gpubook.evidence.display import Shown, machine_line, table
-from gpubook.evidence.obtain import Evidence
+from gpubook.evidence.evidence import Evidence
 from gpubook.machine import Machine
 
 _LABELS = {

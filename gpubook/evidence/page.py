@@ -10,8 +10,8 @@ from typing import Any
 from gpubook import machine
 from gpubook.errors import BookError
 from gpubook.evidence import checks, display, magics, opening, tabs
+from gpubook.evidence.evidence import Evidence
 from gpubook.evidence.ledger import Ledger
-from gpubook.evidence.obtain import Evidence, recorded
 
 Draw = Callable[[Any], Any]
 """From an evidence's data to what the page shows of it: something `display.value` can show."""
@@ -57,7 +57,7 @@ class Page:
 
     def recorded(self, name: str) -> list[Evidence]:
         """Every machine's recording of an evidence of this notebook, the preferred one first."""
-        return recorded(self.root, self.notebook, name)
+        return self.ledger.recorded(name)
 
     def machines(
         self, name: str, draw: Draw, *, others: Callable[[Any], bool] = lambda data: True

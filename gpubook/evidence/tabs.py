@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gpubook.evidence.display import KEYS, Shown, chip, value
-from gpubook.evidence.obtain import Evidence
+from gpubook.evidence.evidence import Evidence
 
 _group = itertools.count(1)
 

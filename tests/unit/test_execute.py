@@ -25,13 +25,25 @@ def book(tmp_path, monkeypatch):
     return tiny_book.make(tmp_path / "book")
 
 
+def run(book, *arguments, code=0, **environment) -> str:
+    """What ``gpubook run`` says, when it ends with that exit code."""
+    done = gpubook("run", *arguments, cwd=book, **environment)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def results_of(book) -> list[str]:
+    """All that runs left, but for what they are still working on."""
+    return [name for name in tiny_book.outputs(book) if not name.startswith("work/")]
+
+
 def test_the_result_tells_what_the_notebook_used(book):
     tiny_book.add(
         book, "01-large", "big = bytearray(400 * 2**20)",
         "(page.artifacts / 'made').write_bytes(b'0' * 1000);",
     )  # fmt: skip
     tiny_book.add(book, "02-small", "n = 1")
-    assert gpubook("run", cwd=book).returncode == 0
+    run(book)
     large, small = (tiny_book.result(book, name)["used"] for name in ("01-large", "02-small"))
     assert 300 * 2**20 < large["memory_bytes"] - small["memory_bytes"] < 500 * 2**20
     assert (large["files_bytes"], small["files_bytes"]) == (1000, 0)
@@ -63,85 +75,69 @@ def test_the_gpus_memory_is_what_was_in_use_beyond_the_beginning(monkeypatch):
 
 def test_what_is_unchanged_is_not_executed_again_and_what_changed_is(book):
     tiny_book.add(book, "01-square", SQUARE)
-    tiny_book.add(book, "02-other", "x = 1")
-    assert "02-other  executed" in gpubook("run", cwd=book).stdout
-    again = gpubook("run", cwd=book).stdout
-    assert "01-square  unchanged" in again
-    assert "02-other  unchanged" in again
-    tiny_book.add(book, "02-other", "x = 2")
-    third = gpubook("run", cwd=book).stdout
-    assert "01-square  unchanged" in third
-    assert "02-other  executed" in third
+    for source, first, second in (("x = 1", "executed", "executed"), ("x = 1", *2 * ["unchanged"]),
+                                  ("x = 2", "unchanged", "executed")):  # fmt: skip
+        tiny_book.add(book, "02-other", source)
+        said = run(book)
+        assert f"01-square  {first}" in said
+        assert f"02-other  {second}" in said
 
 
-@pytest.mark.parametrize("change", ["parameter", "recording", "edited page", "environment"])
-def test_a_result_is_stale_when_anything_it_depends_on_changed(book, change):
+def test_a_result_is_stale_when_anything_it_depends_on_changed(book):
+    """A parameter, a recording, the page itself, the environment: one after the other."""
     tiny_book.add(book, "01-square", SQUARE)
-    gpubook("run", cwd=book)
-    arguments, environment = [], {}
-    if change == "parameter":
-        arguments = ["-p", "N", "4"]
-    elif change == "recording":
-        folder = book / "recordings" / "h100" / "01-square"
-        folder.mkdir(parents=True)
-        (folder / "other.json").write_text("{}", encoding="utf-8")
-    elif change == "edited page":
-        page = book / "_build" / "executed" / "01-square.ipynb"
-        page.write_text(page.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    else:
-        environment = {"GPUBOOK_RECORDING": "h200"}
-    done = gpubook("run", *arguments, cwd=book, **environment)
-    assert "01-square  executed" in done.stdout
+    run(book)
+    assert "01-square  executed" in run(book, "-p", "N", "4")
+    folder = book / "recordings" / "h100" / "01-square"
+    folder.mkdir(parents=True)
+    run(book)
+    (folder / "other.json").write_text("{}", encoding="utf-8")
+    assert "01-square  executed" in run(book)
+    with (book / "_build" / "executed" / "01-square.ipynb").open("a") as page:
+        page.write("\n")
+    assert "01-square  executed" in run(book)
+    assert "01-square  executed" in run(book, GPUBOOK_RECORDING="h200")
 
 
 def test_a_parameter_reaches_the_notebook_and_its_evidence(book):
     tiny_book.add(book, "01-square", SQUARE)
-    gpubook("run", "-p", "N", "12", cwd=book)
-    assert tiny_book.data(book, "01-square", "square")["square"] == 144
-    assert tiny_book.result(book, "01-square")["parameters"] == {"N": 12}
-    (item,) = tiny_book.result(book, "01-square")["evidences"]
-    assert item["record"]["parameters"] == {"N": 12}
+    run(book, "-p", "N", "12")
+    result = tiny_book.result(book, "01-square")
+    (item,) = result["evidences"]
+    assert item["record"]["data"]["square"] == 144
+    assert item["record"]["parameters"] == result["parameters"] == {"N": 12}
 
 
 def test_a_failing_cell_is_one_line_and_leaves_the_page_as_far_as_it_came(book):
     tiny_book.add(book, "01-bad", 'raise ValueError("the sum is wrong\\nmore")')
     tiny_book.add(book, "02-good", "x = 1")
-    done = gpubook("run", cwd=book)
-    assert done.returncode == 1
-    (line,) = [line for line in done.stdout.splitlines() if "01-bad" in line and "FAIL" in line]
+    said = run(book, code=1)
+    (line,) = [line for line in said.splitlines() if "01-bad" in line and "FAIL" in line]
     assert "cell 3 (cell-0): ValueError: the sum is wrong" in line
-    assert "Traceback" not in done.stdout + done.stderr
-    assert tiny_book.outputs(book) == [
-        "executed/02-good.ipynb",
-        "failed/01-bad.ipynb",
-        "results/02-good.json",
-    ]
+    assert "Traceback" not in said
+    made = ["executed/02-good.ipynb", "failed/01-bad.ipynb", "results/02-good.json"]
+    assert tiny_book.outputs(book) == made
 
 
-@pytest.mark.parametrize("cell", ["import sys; sys.exit(0)", "import os; os._exit(0)"])
-def test_a_notebook_that_leaves_early_has_failed(book, cell):
-    tiny_book.add(book, "01-early", cell, "x = 1")
-    done = gpubook("run", cwd=book)
-    assert done.returncode == 1
-    assert "01-early  FAILED" in done.stdout
+@pytest.mark.parametrize(
+    ("cell", "finish", "said"),
+    [
+        ("import sys; sys.exit(0)", True, "it ended before cell"),
+        ("import os; os._exit(0)", True, "01-early  FAILED"),
+        ("x = 1", False, "it ended before page.finish()"),
+    ],
+)
+def test_a_notebook_that_leaves_early_has_failed(book, cell, finish, said):
+    tiny_book.add(book, "01-early", cell, "x = 1", finish=finish)
+    assert said in run(book, code=1)
     assert "results/01-early.json" not in tiny_book.outputs(book)
-
-
-def test_a_notebook_that_never_finishes_its_page_has_failed(book):
-    tiny_book.add(book, "01-open", "x = 1", finish=False)
-    done = gpubook("run", cwd=book)
-    assert done.returncode == 1
-    assert "it ended before page.finish()" in done.stdout
 
 
 def test_time_limits_end_a_cell_and_a_notebook(book):
     tiny_book.add(book, "01-slow", "import time; time.sleep(300)", "x = 1")
-    cell = gpubook("run", "--cell-timeout", "1", cwd=book)
-    assert cell.returncode == 1
-    assert "cell 3 (cell-0): Timeout: a cell ran over its 1 s" in cell.stdout
-    total = gpubook("run", "--timeout", "3", cwd=book)
-    assert total.returncode == 1
-    assert "Timeout: the notebook ran over its 3 s" in total.stdout
+    where = "cell 3 (cell-0): Timeout:"
+    assert f"{where} a cell ran over its 1 s" in run(book, "--cell-timeout", "1", code=1)
+    assert f"{where} the notebook ran over its 3 s" in run(book, "--timeout", "3", code=1)
     assert "results/01-slow.json" not in tiny_book.outputs(book)
 
 
@@ -175,10 +171,9 @@ def test_a_stopped_run_leaves_no_result_and_no_process(book, how):
     assert process.returncode != 0
     assert select.select([end_of_kernel], [], [], 20)[0], "the kernel runs on"
     os.close(end_of_kernel)
-    left = [name for name in tiny_book.outputs(book) if not name.startswith("work/")]
-    assert left == []
+    assert results_of(book) == []
     tiny_book.add(book, "01-slow", "x = 1")
-    assert gpubook("run", cwd=book).returncode == 0
+    run(book)
     assert tiny_book.outputs(book) == ["executed/01-slow.ipynb", "results/01-slow.json"]
 
 
@@ -192,9 +187,7 @@ def sleepers() -> list[int]:
 
 def test_what_a_notebook_leaves_running_is_ended_and_named(book):
     tiny_book.add(book, "01-daemon", f"{DAEMON}; d.wait()")
-    done = gpubook("run", cwd=book)
-    assert done.returncode == 0, done.stdout
-    assert "ended what it left running: sleep" in done.stdout
+    assert "ended what it left running: sleep" in run(book)
     assert sleepers() == []
 
 
@@ -209,15 +202,13 @@ def test_after_kill_9_neither_a_kernel_that_is_busy_nor_its_daemon_stays(book, c
     for end in ends:
         assert select.select([end], [], [], 30)[0], "it runs on"
         os.close(end)
-    assert [name for name in tiny_book.outputs(book) if not name.startswith("work/")] == []
+    assert results_of(book) == []
 
 
 def test_fifty_megabytes_of_output_are_no_result_and_no_large_file(book):
     tiny_book.add(book, "01-loud", "for _ in range(50): print('x' * 2**20)", "x = 1")
-    done = gpubook("run", cwd=book)
-    assert done.returncode == 1
     said = "cell 3 (cell-0): TooMuchOutput: the cells printed and showed more than 16 MiB"
-    assert said in done.stdout
+    assert said in run(book, code=1)
     assert tiny_book.outputs(book) == ["failed/01-loud.ipynb"]
     assert (book / "_build" / "failed" / "01-loud.ipynb").stat().st_size < 20 * 2**20
 
@@ -239,27 +230,23 @@ def test_two_runs_at_once_each_leave_a_whole_result(book):
     n = tiny_book.result(book, "01-square")["parameters"]["N"]
     assert n in (5, 6)
     assert tiny_book.data(book, "01-square", "square") == {"n": n, "square": n * n}
-    again = gpubook("run", "-p", "N", str(n), cwd=book)
-    assert "unchanged" in again.stdout  # page and result are of the same run
+    assert "unchanged" in run(book, "-p", "N", str(n))  # page and result are of the same run
 
 
 def test_a_notebook_gets_what_the_one_before_it_made_and_follows_its_changes(book):
     tiny_book.add(book, "01-make", '(page.artifacts / "answer").write_text(str(N))')
     use = '%%measure got\n(page.artifacts_of("01-make") / "answer").read_text()'
     tiny_book.add(book, "02-use", use, after=["01-make"])
-    assert gpubook("run", "02-use", cwd=book).returncode == 0  # brings 01 along
+    run(book, "02-use")  # brings 01 along
     assert tiny_book.data(book, "02-use", "got") == "3"
-    changed = gpubook("run", "-p", "N", "8", cwd=book)
-    assert "02-use  executed" in changed.stdout
+    assert "02-use  executed" in run(book, "-p", "N", "8")
     assert tiny_book.data(book, "02-use", "got") == "8"
 
 
 def test_a_notebook_is_not_run_when_the_one_before_it_failed(book):
     tiny_book.add(book, "01-make", "1 / 0")
     tiny_book.add(book, "02-use", "x = 1", after=["01-make"])
-    done = gpubook("run", "--junit", "report.xml", cwd=book)
-    assert done.returncode == 1
-    assert "02-use  NOT RUN: 01-make failed" in done.stdout
+    assert "02-use  NOT RUN: 01-make failed" in run(book, "--junit", "report.xml", code=1)
     cases = {case.get("name"): case for case in ET.parse(book / "report.xml").iter("testcase")}
     assert cases["01-make"].find("failure") is not None
     assert "ZeroDivisionError" in cases["01-make"].find("failure").get("message")
@@ -270,7 +257,7 @@ def test_notebooks_that_measure_run_alone(book):
     code = "import time; start = time.time(); time.sleep(1.5); end = time.time()"
     for name in ("01-one", "02-two"):
         tiny_book.add(book, name, code, "%%measure span\n[start, end]", exclusive=True)
-    assert gpubook("run", "-j", "2", cwd=book).returncode == 0
+    run(book, "-j", "2")
     spans = sorted(tiny_book.data(book, name, "span") for name in ("01-one", "02-two"))
     assert spans[0][1] <= spans[1][0]
 
@@ -286,19 +273,16 @@ def test_notebooks_that_do_not_measure_run_side_by_side(book):
             "    time.sleep(0.05)"
         )
         tiny_book.add(book, name, wait)
-    done = gpubook("run", "-j", "2", cwd=book)
-    assert done.returncode == 0, done.stdout
+    run(book, "-j", "2")
 
 
 def test_a_required_capability_that_is_missing_stops_before_anything_runs(book):
     tiny_book.add(book, "01-square", SQUARE)
     nowhere = f"unix://{book}/no.sock"
-    done = gpubook("run", "--require", "docker", cwd=book, DOCKER_HOST=nowhere)
-    assert done.returncode == 1
-    assert "required here but missing: docker: no Docker Engine at" in done.stderr
+    said = run(book, "--require", "docker", code=1, DOCKER_HOST=nowhere)
+    assert "required here but missing: docker: no Docker Engine at" in said
+    run(book, code=1, DOCKER_HOST=nowhere, REQUIRE="docker")
     assert tiny_book.outputs(book) == []
-    by_environment = gpubook("run", cwd=book, DOCKER_HOST=nowhere, REQUIRE="docker")
-    assert by_environment.returncode == 1
 
 
 @pytest.mark.parametrize(
@@ -315,29 +299,20 @@ def test_a_required_capability_that_is_missing_stops_before_anything_runs(book):
 )
 def test_misuse_is_one_line_and_exit_code_2(book, arguments, says):
     tiny_book.add(book, "01-square", SQUARE)
-    done = gpubook("run", *arguments, cwd=book)
-    assert done.returncode == 2
-    assert says in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    said = run(book, *arguments, code=2)
+    assert says in said
+    assert len(said.strip().splitlines()) == 1
     assert tiny_book.outputs(book) == []
 
 
-def test_outside_a_book_the_command_says_so(tmp_path):
-    environment = {k: v for k, v in os.environ.items() if k != "GPUBOOK_ROOT"}
-    done = subprocess.run(
-        [sys.executable, "-m", "gpubook.cli", "run"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert "no book here" in done.stderr
+def test_outside_a_book_the_command_says_so(tmp_path, monkeypatch):
+    monkeypatch.delenv("GPUBOOK_ROOT", raising=False)
+    assert "no book here" in run(tmp_path, code=1)
 
 
 def test_recording_promotes_live_results_and_refuses_replays(book):
     tiny_book.add(book, "01-square", SQUARE)
-    gpubook("run", cwd=book)
+    run(book)
     done = gpubook("record", "--machine", "test-box", cwd=book)
     assert done.returncode == 0, done.stderr
     recording = book / "recordings" / "test-box" / "01-square" / "square.json"
@@ -345,8 +320,7 @@ def test_recording_promotes_live_results_and_refuses_replays(book):
     ask = "%%measure square --needs docker\n{}"
     tiny_book.add(book, "01-square", ask)
     nowhere = {"DOCKER_HOST": f"unix://{book}/no.sock"}
-    run = gpubook("run", cwd=book, **nowhere)
-    assert "(0 live, 1 recorded)" in run.stdout
+    assert "(0 live, 1 recorded)" in run(book, **nowhere)
     before = sorted((book / "recordings").rglob("*.json"))
     refused = gpubook("record", "--machine", "other", cwd=book, **nowhere)
     assert refused.returncode == 1

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tools import lock, version
+from tools import lock
 
 INSTALL = ROOT / "tools" / "install.py"
 LOCKS = ROOT / "requirements"
@@ -197,30 +197,3 @@ def test_torchs_cpu_builds_are_read_from_an_index_or_the_lock_stays(tmp_path):
         lock.cpu_text("9", "")
     with pytest.raises(lock.LockError, match="cannot be read"):
         lock.cpu_text("9", (tmp_path / "nowhere").as_uri())
-
-
-# ---------------------------------------------------------------------------------- the version
-
-
-def test_every_file_names_one_version():
-    assert len(set(version.versions(ROOT).values())) == 1, "make version VERSION=…"
-
-
-def test_a_version_is_set_everywhere_and_a_changelog_keeps_what_was_released(
-    tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(version, "ROOT", tmp_path)
-    (tmp_path / "docker").mkdir()
-    for name in ("pyproject.toml", "docker/Dockerfile"):
-        (tmp_path / name).write_text((ROOT / name).read_text("utf-8"), "utf-8")
-    (tmp_path / "CITATION.cff").write_text("cff-version: 1.2.0\nversion: 1.0.0\n", "utf-8")
-    (tmp_path / "CHANGELOG.md").write_text("# Changes\n\n## Unreleased\n\n- a\n", "utf-8")
-    assert version.main([]) == 1
-    assert "they differ" in capsys.readouterr().err
-    assert version.main(["7.8.9"]) == 0
-    assert set(version.versions(tmp_path).values()) == {"7.8.9"}
-    assert "cff-version: 1.2.0" in (tmp_path / "CITATION.cff").read_text("utf-8")
-    assert version.main(["7.9.0"]) == 0
-    headings = re.findall("^## .*$", (tmp_path / "CHANGELOG.md").read_text("utf-8"), re.M)
-    assert headings == ["## 7.9.0", "## 7.8.9"]
-    assert version.main(["seven"]) == 2

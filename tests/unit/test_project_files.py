@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tools.release_notes import notes
+from tools import release
+from tools.release import notes
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
@@ -115,10 +116,29 @@ def test_what_the_pages_workflow_sets_is_in_the_configuration():
 # Version, changelog, release
 
 
-def test_citation_and_changelog_know_this_version():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert citation["version"] == VERSION
+def test_every_file_names_one_version_and_the_changelog_has_it():
+    assert set(release.versions(ROOT).values()) == {VERSION}, "make version VERSION=…"
     assert f"## [{VERSION}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_a_version_is_set_everywhere_and_a_changelog_keeps_what_was_released(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    (tmp_path / "docker").mkdir()
+    for name in ("pyproject.toml", "docker/Dockerfile"):
+        (tmp_path / name).write_text((ROOT / name).read_text("utf-8"), "utf-8")
+    (tmp_path / "CITATION.cff").write_text("cff-version: 1.2.0\nversion: 1.0.0\n", "utf-8")
+    (tmp_path / "CHANGELOG.md").write_text("# Changes\n\n## Unreleased\n\n- a\n", "utf-8")
+    assert release.main(["version"]) == 2
+    assert "they differ" in capsys.readouterr().err
+    assert release.main(["version", "7.8.9"]) == 0
+    assert set(release.versions(tmp_path).values()) == {"7.8.9"}
+    assert "cff-version: 1.2.0" in (tmp_path / "CITATION.cff").read_text("utf-8")
+    assert release.main(["version", "7.9.0"]) == 0
+    headings = re.findall("^## .*$", (tmp_path / "CHANGELOG.md").read_text("utf-8"), re.M)
+    assert headings == ["## 7.9.0", "## 7.8.9"]
+    assert release.main(["version", "seven"]) == 2
 
 
 @pytest.fixture
@@ -147,7 +167,7 @@ def test_a_tag_of_another_version_an_undated_or_a_missing_section_makes_no_relea
 
 def test_a_wrong_tag_is_one_line_and_no_traceback():
     done = subprocess.run(
-        [sys.executable, ROOT / "tools" / "release_notes.py", "v0.0.0"],
+        [sys.executable, ROOT / "tools" / "release.py", "notes", "v0.0.0"],
         capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
@@ -162,7 +182,7 @@ def test_the_first_page_lists_latest_and_releases_by_number(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "index.html").touch()
     (tmp_path / "v1.11.0").mkdir()  # a download that brought nothing
-    command = [sys.executable, ROOT / "tools" / "pages_index.py", tmp_path]
+    command = [sys.executable, ROOT / "tools" / "release.py", "index", tmp_path]
     subprocess.run(command, check=True)
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert re.findall('href="(.*?)"', page) == ["latest/", "v1.10.0/", "v1.9.0/"]
