@@ -109,23 +109,10 @@ def test_what_needs_the_engines_folder_is_live_where_it_can_be(page):
         assert page.evidence(name).live == able, name
 
 
-def test_exercise_1_nodes_belong_to_devices_and_the_driver_to_all(page):
-    answer = page.solution(1)
-    assert answer["of a device"] == "deviceNodes"
-    assert {"mounts", "hooks"} <= set(answer["common"].split(", "))
-
-
 def test_exercise_2_the_folders_hold_all_mounts_and_none_is_writable(page, edits):
     answer = dict(page.solution(2))
     assert answer.pop("writable") == 0
     assert answer == Counter(str(PurePosixPath(m.host).parent) for m in edits.mounts)
-
-
-def test_exercise_3_the_device_rule_refuses_before_any_driver_is_asked(page):
-    assert page.solution(3) == {
-        "r": "Operation not permitted",
-        "rw": "No such device or address",
-    }
 
 
 def test_exercise_4_a_broken_file_looks_like_a_device_that_is_not_there(page):

@@ -79,16 +79,6 @@ def test_14_more_is_charged_than_computed(cluster_page):
     )
 
 
-def test_14_what_can_never_run_is_refused_at_once(cluster_page):
-    answer = cluster_page.solution(3)
-    assert answer["exit_code"] != 0
-    assert "allocation failure" in answer["says"]
-
-
-def test_14_each_job_of_an_array_has_its_number(cluster_page):
-    assert cluster_page.solution(4) == [0, 1, 2, 3]
-
-
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_every_solution_is_judged_by_its_page_or_by_a_test(results, name):
     """By the page: what holds of it. By a test: the page's own, or one above with its number."""
