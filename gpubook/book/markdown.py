@@ -16,8 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 import yaml
 
-from gpubook.book.pdf import chapters
-from gpubook.errors import BookError
+from gpubook.book.pages import chapters, parsed
 
 BOOK, INDEX = "book.md", "llms.txt"
 _SCREEN_ONLY = "script, style, form, button, input, .headerlink, .gb-machines > fieldset, .gb-check"
@@ -68,15 +67,7 @@ def _index(title: str, parts: list[tuple[str, list[PageText]]], address: str) ->
 
 def page(built: Path, document: str, address: str = "") -> PageText:
     """A rendered page as Markdown; ``document`` is its name in the table of contents."""
-    from bs4 import BeautifulSoup
-
-    file = built / f"{document}.html"
-    if not file.is_file():
-        raise BookError(f"the book has no page {file}: run `make book`")
-    soup = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
-    article = soup.select_one("article.bd-article")
-    if article is None:
-        raise BookError(f"{file} is no rendered page: run `make book`")
+    soup, article = parsed(built, document)
     _plain(article, document, address)
     described = soup.select_one('meta[name="description"]')
     return PageText(

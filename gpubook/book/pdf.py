@@ -16,35 +16,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import yaml
 
+from gpubook.book.pages import chapters, parsed
 from gpubook.errors import BookError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-_PRINTED_AGAIN = 3
+_PRINTED = 3
 _PRINTING_MS = 300_000
 
-_STYLE = """
-body { margin: 0; }
-.gb-chapter, .gb-contents { break-before: page; }
-.gb-chapter h1 { margin-top: 0; }
-.gb-title { display: flex; flex-direction: column; height: 240mm; justify-content: center; }
-.gb-title h1 { border: 0; font-size: 34pt; margin: 0 0 4mm; }
-.gb-title p { font-size: 13pt; margin: 0 0 2mm; }
-.gb-title .gb-small { font-size: 9.5pt; margin-top: 50mm; }
-.gb-contents ol { list-style: none; margin: 0; padding: 0; }
-.gb-contents li { display: flex; gap: 2mm; line-height: 1.5; }
-.gb-contents li a { color: inherit; text-decoration: none; }
-.gb-contents li.gb-1 { font-weight: 600; margin-top: 1.4mm; }
-.gb-contents li.gb-2 { font-size: 0.9em; padding-left: 7mm; }
-.gb-contents li.gb-part { font-size: 1.05em; margin-top: 4mm; }
-.gb-contents .gb-dots { border-bottom: 1px dotted #666; flex: 1; margin-bottom: 0.35em; }
-.gb-contents .gb-number { min-width: 9mm; text-align: right; }
-"""
 _FOOTER = (
     '<div style="font-size:8pt;width:100%;text-align:center;color:#333">'
     '<span class="pageNumber"></span></div>'
@@ -65,14 +50,6 @@ class Line:
     anchor: str = ""
 
 
-def chapters(root: Path) -> list[tuple[str, list[str]]]:
-    """The book's parts with their pages; the first page is a part without a name."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    parts = toc.get("parts") or [{"caption": "", "chapters": toc.get("chapters", [])}]
-    named = [(p.get("caption", ""), [c["file"] for c in p["chapters"]]) for p in parts]
-    return [("", [toc["root"]]), *named]
-
-
 def anchor(document: str, place: str = "") -> str:
     """A page's, or one of its places', name in the whole document."""
     return re.sub(r"[^\w-]", "-", document) + (f"--{place}" if place else "")
@@ -88,51 +65,81 @@ def _target(document: str, link: str, pages: set[str]) -> str | None:
     return anchor(other, unquote(place)) if other in pages else None
 
 
-def chapter(page: Path, document: str, pages: set[str]) -> tuple[Any, list[Line]]:
-    """A rendered page's text for the whole document, and its lines of the contents.
+def chapter(built: Path, document: str, pages: set[str]) -> tuple[str, list[Line], list[str]]:
+    """A rendered page for the whole document: its text, its lines of the contents, what it loads.
 
     Its ids get the page's name before them, its links lead within the document, and what is
-    folded is open. ``page`` is the HTML file, ``document`` its name in the table of contents.
+    folded is open. ``document`` is its name in the table of contents.
     """
-    from bs4 import BeautifulSoup
-
-    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-    article = soup.select_one("article.bd-article")
-    if article is None:
-        raise BookError(f"{page} is no rendered page: run `make book`")
+    soup, article = parsed(built, document)
+    folder = (built / document).parent
     for useless in article.select("script, style, button, .headerlink, .gb-machines > fieldset"):
         useless.decompose()
     for tag in article.find_all(True):
-        for name, value in list(tag.attrs.items()):
-            if name in ("id", "for", "aria-labelledby", "aria-describedby"):
-                tag[name] = " ".join(anchor(document, word) for word in value.split())
-            elif isinstance(value, str) and "url(#" in value:
-                tag[name] = value.replace("url(#", f"url(#{anchor(document)}--")
-        if tag.name == "details":
-            tag["open"] = ""
-        if tag.name == "img" and tag.get("src"):
-            tag["src"] = (page.parent / unquote(tag["src"])).resolve().as_uri()
-        for name in ("href", "xlink:href"):
-            if tag.get(name) and not urlsplit(tag[name]).scheme:
-                target = _target(document, tag[name], pages)
-                if target:
-                    tag[name] = f"#{target}"
-                else:
-                    del tag[name]
-    article.name = "section"
+        _name_apart(tag, anchor(document))
+        _lead_inside(tag, document, pages)
+    for fold in article.select("details"):
+        fold["open"] = ""
+    for image in article.select("img[src]"):
+        image["src"] = _address(folder, image["src"])
+    article.name, article["id"] = "section", anchor(document)
     article["class"] = [*article.get("class", []), "gb-chapter"]
-    article["id"] = anchor(document)
-    lines = []
+    lines = _headings(article, document)
+    return str(article), lines, [*_styles(soup, folder), *_maths(soup, folder)]
+
+
+def _address(folder: Path, link: str) -> str:
+    return (folder / unquote(link.partition("?")[0])).resolve().as_uri()
+
+
+def _name_apart(tag: Any, name: str) -> None:
+    """Put the page's name before an element's ids, and before those that it refers to."""
+    for attribute, value in list(tag.attrs.items()):
+        if attribute in ("id", "for", "aria-labelledby", "aria-describedby"):
+            tag[attribute] = " ".join(f"{name}--{word}" for word in value.split())
+        elif isinstance(value, str) and "url(#" in value:
+            tag[attribute] = value.replace("url(#", f"url(#{name}--")
+
+
+def _lead_inside(tag: Any, document: str, pages: set[str]) -> None:
+    """Let a link to a page of the book lead to its place here; one to another file is no link."""
+    for name in ("href", "xlink:href"):
+        if not tag.get(name) or urlsplit(tag[name]).scheme:
+            continue
+        if target := _target(document, tag[name], pages):
+            tag[name] = f"#{target}"
+        else:
+            del tag[name]
+
+
+def _headings(article: Any, document: str) -> list[Line]:
+    """The page and its sections. A page's first heading stands for the page."""
+    lines: list[Line] = []
     for heading in article.find_all(["h1", "h2"]):
         above = heading.find_parent("section", id=True)
         level = int(heading.name[1])
         # A section may begin on the page before its heading, which is not left alone there: so
-        # the heading gets a name of its own. A page's first heading stands for the page.
+        # the heading gets a name of its own.
         place = anchor(document) if level == 1 and not lines else f"{above['id']}--title"
         if place != anchor(document):
             heading["id"] = place
         lines.append(Line(level, " ".join(heading.get_text().split()), place))
-    return article, lines
+    return lines
+
+
+def _styles(soup: Any, folder: Path) -> list[str]:
+    """Links to the style sheets that a page loads."""
+    sheets = [link["href"] for link in soup.select('link[rel="stylesheet"]')]
+    return [f'<link rel="stylesheet" href="{_address(folder, sheet)}">' for sheet in sheets]
+
+
+def _maths(soup: Any, folder: Path) -> list[str]:
+    """What a page with formulas loads to draw them; nothing for a page without."""
+    setting = soup.find("script", string=re.compile(r"^window\.MathJax = "))
+    source = soup.select_one('script[src*="mathjax/startup.js"]')
+    if not setting or not source:
+        return []
+    return [f'{setting}<script src="{_address(folder, source["src"])}"></script>']
 
 
 def contents(lines: list[Line], numbers: dict[str, int]) -> str:
@@ -151,66 +158,29 @@ def contents(lines: list[Line], numbers: dict[str, int]) -> str:
 
 
 def compose(root: Path, built: Path) -> tuple[str, list[Line]]:
-    """The whole document, with ``@contents@`` where the contents go, and their lines."""
+    """The whole document, with an empty list of contents, and the lines that go there."""
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     parts = chapters(root)
     pages = {document for _, documents in parts for document in documents}
     lines: list[Line] = []
     texts: list[str] = []
-    styles: dict[str, None] = {}
-    maths = ""
+    loads: dict[str, None] = {}
     for caption, documents in parts:
-        if caption:
-            lines.append(Line(0, caption))
+        lines += [Line(0, caption)] if caption else []
         for document in documents:
-            page = built / f"{document}.html"
-            if not page.is_file():
-                raise BookError(f"the book has no page {page}: run `make book`")
-            article, headings = chapter(page, document, pages)
-            texts.append(str(article))
+            text, headings, needs = chapter(built, document, pages)
+            texts.append(text)
             lines += headings
-            styles |= dict.fromkeys(_styles(page))
-            maths = maths or _maths(page)
+            loads |= dict.fromkeys(needs)
     # The book's own style comes last, as on the pages.
-    own = {file.name for file in (root / "book" / "_static").glob("*.css")}
-    ordered = sorted(styles, key=lambda style: style.rpartition("/")[2] in own)
-    head = "".join(f'<link rel="stylesheet" href="{style}">' for style in ordered) + maths
-    title = html.escape(config["title"])
-    when = datetime.now(UTC).strftime("%Y-%m-%d")
-    first = (
-        f'<section class="gb-title"><h1>{title}</h1>'
-        "<p>An executable book: from a plain Linux machine to training in a GPU container.</p>"
-        "<p>Live where it can, recorded where it must, never silently faked.</p>"
-        f'<p class="gb-small">{html.escape(config["author"])}. Printed {when}. '
-        "Text, figures and recordings: CC BY 4.0. Code: MIT.</p></section>"
-    )
-    # The page's own classes around it, so that the style of the screen and of the paper holds.
-    body = (
-        '<main class="bd-main"><div class="bd-content"><div class="bd-article">'
-        f"{first}@contents@{''.join(texts)}</div></div></main>"
-    )
-    whole = (
-        f'<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">'
-        f"<title>{title}</title>{head}<style>{_STYLE}</style></head><body>{body}</body></html>"
-    )
-    return whole, lines
-
-
-def _styles(page: Path) -> list[str]:
-    """The style sheets that a page loads, as addresses."""
-    names = re.findall(r'<link[^>]*\bhref="([^"?]+\.css)', page.read_text(encoding="utf-8"))
-    return [(page.parent / unquote(name)).resolve().as_uri() for name in names]
-
-
-def _maths(page: Path) -> str:
-    """What a page with formulas loads to draw them; nothing for a page without."""
-    text = page.read_text(encoding="utf-8")
-    setting = re.search(r"<script>window\.MathJax = .*?</script>", text)
-    source = re.search(r'src="([^"]*mathjax/startup\.js)', text)
-    if not setting or not source:
-        return ""
-    script = (page.parent / source[1]).resolve().as_uri()
-    return f'{setting[0]}<script src="{script}"></script>'
+    own = [f'/{file.name}">' for file in (root / "book" / "_static").glob("*.css")]
+    head = sorted(loads, key=lambda load: load.endswith(tuple(own)))
+    room = resources.files("gpubook.book")
+    head.append(f"<style>{room.joinpath('pdf.css').read_text(encoding='utf-8')}</style>")
+    whole = room.joinpath("pdf.html").read_text(encoding="utf-8")
+    names = {name: html.escape(config[name]) for name in ("title", "author")}
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    return whole.format(head="".join(head), texts="".join(texts), day=day, **names), lines
 
 
 def browser_path(playwright: Any) -> str:
@@ -284,6 +254,18 @@ def _bound(data: bytes, lines: list[Line], numbers: dict[str, int], out: Path) -
     return len(writer.pages)
 
 
+def _printed(tab: Any) -> bytes:
+    return tab.pdf(
+        format="A4",
+        print_background=False,
+        display_header_footer=True,
+        header_template="<span></span>",
+        footer_template=_FOOTER,
+        tagged=True,
+        prefer_css_page_size=True,
+    )
+
+
 def write(root: Path, built: Path, out: Path) -> int:
     """Print the book rendered in ``built`` into the file ``out``; returns the number of pages.
 
@@ -295,26 +277,18 @@ def write(root: Path, built: Path, out: Path) -> int:
     numbers: dict[str, int] = {}
     with tempfile.TemporaryDirectory(prefix=".pdf-", dir=out.parent) as folder, _tab() as tab:
         source = Path(folder).resolve() / "book.html"
-        source.write_text(whole.replace("@contents@", contents(lines, {})), encoding="utf-8")
+        source.write_text(whole, encoding="utf-8")
         tab.goto(source.as_uri())
         tab.evaluate(_READY)
-        for _ in range(_PRINTED_AGAIN):
-            data = tab.pdf(
-                format="A4",
-                print_background=False,
-                display_header_footer=True,
-                header_template="<span></span>",
-                footer_template=_FOOTER,
-                tagged=True,
-                prefer_css_page_size=True,
-            )
-            former, numbers = numbers, page_numbers(data)
-            if numbers == former:
-                break
+        for _ in range(_PRINTED):
             tab.evaluate(
                 "text => { document.querySelector('.gb-contents').outerHTML = text; }",
                 contents(lines, numbers),
             )
+            data = _printed(tab)
+            former, numbers = numbers, page_numbers(data)
+            if numbers == former:
+                break
         else:
             raise BookError("the page numbers of the contents did not settle: report this")
         printed = Path(folder) / out.name

@@ -85,21 +85,6 @@ def _around(app: Sphinx, pagename: str, template: str, context: dict, tree: obje
         )
 
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Moved</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex">
-<script>
-const places = {places};
-const place = decodeURIComponent(location.hash.slice(1));
-location.replace(Object.hasOwn(places, place) ? places[place] : places[""] + location.hash);
-</script>
-<noscript><meta http-equiv="refresh" content="0; url={first}"></noscript>
-</head><body><main><h1>This page has moved</h1>
-<ul>{links}</ul></main></body></html>
-"""
-
-
 def redirects(root: Path) -> dict[str, dict[str, str]]:
     """The old addresses: a page, and in it a place (``""`` is its top), to where it is now."""
     try:
@@ -124,7 +109,8 @@ def redirect_page(old: str, places: dict[str, str]) -> str:
         for place, new in there.items()
     )
     data = json.dumps(there).replace("</", "<\\/")
-    return _PAGE.format(places=data, first=html.escape(there[""]), links=links)
+    page = Path(__file__).with_name("moved.html").read_text(encoding="utf-8")
+    return page.format(places=data, first=html.escape(there[""]), links=links)
 
 
 def _finish(app: Sphinx, problem: Exception | None) -> None:
