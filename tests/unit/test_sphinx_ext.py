@@ -224,9 +224,12 @@ def test_a_failed_rendering_names_the_warning_and_leaves_the_former_pages(small_
     assert "The first text." in page.read_text(encoding="utf-8")
     former = page.stat().st_mtime_ns
 
-    (small_book / "book" / "intro.md").write_text("# Small\n\n[x](none.md)\n", encoding="utf-8")
-    with pytest.raises(RenderError, match=r"book/intro\.md:3: WARNING: .*none\.md"):
+    (small_book / "book" / "intro.md").write_text(
+        "# Small\n\n[x](none.md)\n\n{py:func}`nowhere`\n", encoding="utf-8"
+    )
+    with pytest.raises(RenderError, match=r"book/intro\.md:3: WARNING: .*none\.md") as failed:
         _render(small_book)
+    assert "reference target not found: nowhere" in str(failed.value), "as -n finds it"
     assert page.stat().st_mtime_ns == former
     assert not list((small_book / "_build").glob(".render-*")), "nothing partial is left"
 
