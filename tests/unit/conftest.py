@@ -10,6 +10,7 @@ from gpubook import machine
 from gpubook.evidence import new_record, write_recording
 from gpubook.evidence.records import here
 from gpubook.machine import Capability
+from tests.unit import small_book as small
 
 
 @pytest.fixture
@@ -50,3 +51,9 @@ def recorded(root):
         return write_recording(root, record)
 
     return write
+
+
+@pytest.fixture
+def small_book(tmp_path):
+    """A small book, executed, ready to be rendered."""
+    return small.make(tmp_path)

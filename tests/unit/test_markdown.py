@@ -9,7 +9,8 @@ import pytest
 
 from gpubook.book import markdown
 from gpubook.errors import BookError
-from tests.unit.test_sphinx_ext import _render, make_small_book
+from tests.unit import small_book
+from tests.unit.small_book import rendered
 
 PAGE = """<html><head><meta name="description" content="About it."></head><body>
 <article class="bd-article">{}</article></body></html>"""
@@ -81,12 +82,12 @@ def test_a_page_that_is_not_there_is_one_line(tmp_path):
 
 
 def test_the_rendered_book_comes_with_both_files(tmp_path):
-    root = make_small_book(tmp_path)
+    root = small_book.make(tmp_path)
     executed = root / "_build" / "executed" / "01-x.ipynb"
     ran = nbformat.read(executed, as_version=4)
     ran.cells[-1].outputs = [nbformat.v4.new_output("stream", text="3 as it was executed\n")]
     nbformat.write(ran, executed)
-    built = _render(root).parent
+    built = rendered(root).parent
     book = (built / "book.md").read_text(encoding="utf-8")
     parts = ["# Small\n", "The first text.", "# A page"]
     parts += ["````python\nprint(N)", "3 as it was executed"]

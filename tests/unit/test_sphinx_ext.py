@@ -3,69 +3,25 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from sphinx.errors import ExtensionError
 
 from gpubook.book import sphinx_ext
-from gpubook.book.render import RenderError, first_problems, render
+from gpubook.book.render import RenderError, first_problems
 from gpubook.book.words import duration, reading_minutes
-
-PROVENANCE = {
-    "machine": {
-        "name": "here",
-        "cpu": "A processor",
-        "cores": 2,
-        "memory_bytes": 2**33,
-        "gpus": [],
-        "os": "Linux",
-        "kernel": "6.1",
-        "container": False,
-    },
-    "software": {"python": "3.11.7", "torch": "2.13.0", "docker": None},
-    "date": "2026-11-23T10:46:39Z",
-    "source": None,
-    "stub": False,
-}
-
-
-def _result(notebook: str, *items: tuple[str, str, str], **more: object) -> dict:
-    evidences = []
-    for mode, name, machine in items:
-        provenance = PROVENANCE | {"machine": PROVENANCE["machine"] | {"name": machine}}
-        record = {"name": name, "provenance": provenance, "data": {}}
-        why = None if mode == "live" else "no Docker Engine"
-        evidences.append({"mode": mode, "why": why, "record": record})
-    result = {"notebook": notebook, "started": 0.0, "finished": 2.5, "parameters": {}}
-    return result | {"evidences": evidences} | more
-
-
-def _notebook(*, injected: str | None = None, text: str = "print(N)") -> str:
-    cells = [
-        new_markdown_cell("# A page"),
-        new_code_cell('N = 3  # a number\nREQUIRE = ""', metadata={"tags": ["parameters"]}),
-    ]
-    if injected is not None:
-        tags = {"tags": ["injected-parameters"]}
-        cells.append(new_code_cell(f"# Parameters\n{injected}\n", metadata=tags))
-    cells.append(new_code_cell(text))
-    return nbformat.writes(
-        new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
-    )
-
+from tests.unit.small_book import notebook, rendered, result_of
 
 # The executed notebook in the source's place
 
 
 def test_the_executed_notebook_takes_the_place_of_the_source(tmp_path):
     executed = tmp_path / "04-x.ipynb"
-    ran = nbformat.reads(_notebook(), as_version=4)
+    ran = nbformat.reads(notebook(), as_version=4)
     ran.cells[-1].outputs = [nbformat.v4.new_output("stream", text="3\n")]
     nbformat.write(ran, executed)
-    shown = json.loads(sphinx_ext.executed_source(_notebook(), executed))
+    shown = json.loads(sphinx_ext.executed_source(notebook(), executed))
     assert shown["cells"][-1]["outputs"][0]["text"] in ("3\n", ["3\n"])
 
 
@@ -88,16 +44,16 @@ def test_a_notebook_that_was_not_executed_or_has_changed_is_an_error_that_says_w
 ):
     executed = tmp_path / "04-x.ipynb"
     with pytest.raises(ExtensionError, match=r"04-x has no executed .* run `gpubook run 04-x`"):
-        sphinx_ext.executed_source(_notebook(), executed)
-    executed.write_text(_notebook(), encoding="utf-8")
+        sphinx_ext.executed_source(notebook(), executed)
+    executed.write_text(notebook(), encoding="utf-8")
     with pytest.raises(ExtensionError, match="04-x has changed since it was executed"):
-        sphinx_ext.executed_source(_notebook(text="print(N + 1)"), executed)
+        sphinx_ext.executed_source(notebook(text="print(N + 1)"), executed)
 
 
 def test_injected_parameters_are_told_to_the_reader_with_their_defaults(tmp_path):
     executed = tmp_path / "04-x.ipynb"
-    executed.write_text(_notebook(injected="N = 7"), encoding="utf-8")
-    cells = json.loads(sphinx_ext.executed_source(_notebook(), executed))["cells"]
+    executed.write_text(notebook(injected="N = 7"), encoding="utf-8")
+    cells = json.loads(sphinx_ext.executed_source(notebook(), executed))["cells"]
     at = next(i for i, cell in enumerate(cells) if sphinx_ext.INJECTED in str(cell["metadata"]))
     note = cells[at - 1]
     assert note["cell_type"] == "markdown"
@@ -108,8 +64,8 @@ def test_injected_parameters_are_told_to_the_reader_with_their_defaults(tmp_path
 @pytest.mark.parametrize("injected", [None, 'REQUIRE = "docker,slurm"'])
 def test_without_a_parameter_that_changes_a_result_there_is_no_note(tmp_path, injected):
     executed = tmp_path / "04-x.ipynb"
-    executed.write_text(_notebook(injected=injected), encoding="utf-8")
-    assert "gb-parameters" not in sphinx_ext.executed_source(_notebook(), executed)
+    executed.write_text(notebook(injected=injected), encoding="utf-8")
+    assert "gb-parameters" not in sphinx_ext.executed_source(notebook(), executed)
 
 
 def test_the_last_cell_is_machinery_whose_source_is_not_shown():
@@ -153,7 +109,7 @@ def note(result, text=""):
 
 
 def test_the_note_says_how_long_on_which_machine_and_how_much_was_live():
-    result = _result("01-x", ("live", "a", "here"), ("recorded", "b", "h100"), finished=90.0)
+    result = result_of("01-x", ("live", "a", "here"), ("recorded", "b", "h100"), finished=90.0)
     said = note(result, "word " * 1000)
     assert "1.5 minutes when this page was made (on A processor, 2 cores, no GPU)" in said
     assert "1 of its 2 results were measured then" in said
@@ -161,17 +117,17 @@ def test_the_note_says_how_long_on_which_machine_and_how_much_was_live():
 
 
 def test_the_note_names_the_gpu_where_one_was_and_no_machine_where_nothing_was_measured():
-    result = _result("01-x", ("live", "a", "here"))
+    result = result_of("01-x", ("live", "a", "here"))
     machine = result["evidences"][0]["record"]["provenance"]["machine"]
     machine["gpus"] = [{"name": "NVIDIA H100 80GB HBM3"}]
     assert "(on NVIDIA H100 80GB HBM3)" in note(result)
     assert "no GPU" not in note(result)
-    said = note(_result("01-x", ("recorded", "b", "h100")))
+    said = note(result_of("01-x", ("recorded", "b", "h100")))
     assert "when this page was made. 0 of its 1 results" in said
 
 
 def test_the_note_comes_below_the_title():
-    cells = json.loads(sphinx_ext.with_time_note(_notebook(), None))["cells"]
+    cells = json.loads(sphinx_ext.with_time_note(notebook(), None))["cells"]
     assert [cell["cell_type"] for cell in cells[:3]] == ["markdown", "markdown", "code"]
     assert "How long it takes" in cells[1]["source"]
     assert "Computing" not in cells[1]["source"], "it was not executed"
@@ -180,45 +136,8 @@ def test_the_note_comes_below_the_title():
 # Rendering
 
 
-CONFIG = """
-title: Small
-only_build_toc_files: true
-execute: {execute_notebooks: "off"}
-latex: {use_jupyterbook_latex: false}
-sphinx:
-  recursive_update: true
-  config:
-    extensions: [myst_nb, jupyter_book, sphinx_comments, sphinx_external_toc,
-                 sphinx_book_theme, gpubook.book.sphinx_ext]
-    html_theme_options: {navbar_persistent: []}
-"""
-
-
-def make_small_book(folder: Path) -> Path:
-    """A book of one prose page and one notebook, executed, ready to be rendered."""
-    root = folder / "book root"
-    (root / "book").mkdir(parents=True)
-    (root / "_config.yml").write_text(CONFIG, encoding="utf-8")
-    toc = "format: jb-book\nroot: book/intro\nchapters: [{file: notebooks/01-x}]\n"
-    (root / "_toc.yml").write_text(toc, encoding="utf-8")
-    (root / "book" / "intro.md").write_text("# Small\n\nThe first text.\n", encoding="utf-8")
-    for folder in ("notebooks", "_build/executed"):
-        (root / folder).mkdir(parents=True)
-        (root / folder / "01-x.ipynb").write_text(_notebook(), encoding="utf-8")
-    return root
-
-
-@pytest.fixture
-def small_book(tmp_path) -> Path:
-    return make_small_book(tmp_path)
-
-
-def _render(root: Path) -> Path:
-    return render(root, executed=root / "_build" / "executed", out=root / "_build" / "html")
-
-
 def test_a_failed_rendering_names_the_warning_and_leaves_the_former_pages(small_book):
-    index = _render(small_book)
+    index = rendered(small_book)
     assert index == small_book / "_build" / "html" / "index.html"
     page = index.parent / "book" / "intro.html"
     assert "The first text." in page.read_text(encoding="utf-8")
@@ -228,7 +147,7 @@ def test_a_failed_rendering_names_the_warning_and_leaves_the_former_pages(small_
         "# Small\n\n[x](none.md)\n\n{py:func}`nowhere`\n", encoding="utf-8"
     )
     with pytest.raises(RenderError, match=r"book/intro\.md:3: WARNING: .*none\.md") as failed:
-        _render(small_book)
+        rendered(small_book)
     assert "reference target not found: nowhere" in str(failed.value), "as -n finds it"
     assert page.stat().st_mtime_ns == former
     assert not list((small_book / "_build").glob(".render-*")), "nothing partial is left"
@@ -237,7 +156,7 @@ def test_a_failed_rendering_names_the_warning_and_leaves_the_former_pages(small_
 def test_a_missing_executed_notebook_stops_the_rendering_with_its_name(small_book):
     (small_book / "_build" / "executed" / "01-x.ipynb").unlink()
     with pytest.raises(RenderError, match="01-x has no executed notebook"):
-        _render(small_book)
+        rendered(small_book)
     assert not (small_book / "_build" / "html").exists()
 
 

@@ -13,7 +13,8 @@ from gpubook.book.render import RenderError, configuration, render
 from gpubook.book.sphinx_page import REDIRECTS, redirect_page, redirects
 from gpubook.errors import UsageError
 from tests.conftest import ROOT
-from tests.unit.test_sphinx_ext import CONFIG, _render, make_small_book, small_book  # noqa: F401
+from tests.unit import small_book as small
+from tests.unit.small_book import CONFIG, rendered
 
 ADDRESS = "https://books.example.org/gpu/"
 
@@ -55,22 +56,22 @@ repository: {{url: "https://github.com/example/book", branch: v1.2.3}}
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """The pages of a small book for a server, with an old address and both launchers."""
-    root = make_small_book(tmp_path_factory.mktemp("served"))
+    root = small.make(tmp_path_factory.mktemp("served"))
     _config(
         root,
         SERVED + "launch_buttons: {notebook_interface: jupyterlab, "
         'binderhub_url: "https://binder.example.org", jupyterhub_url: "https://hub.example.org"}\n',
     )
     (root / REDIRECTS).write_text('old.html: {"": book/intro.html}\n', encoding="utf-8")
-    return _render(root).parent
+    return rendered(root).parent
 
 
 @pytest.fixture(scope="module")
 def offline(tmp_path_factory):
     """The pages of a small book without an address."""
-    root = make_small_book(tmp_path_factory.mktemp("offline"))
+    root = small.make(tmp_path_factory.mktemp("offline"))
     _config(root, 'html: {baseurl: ""}\n')
-    return _render(root).parent
+    return rendered(root).parent
 
 
 def test_pages_for_a_server_have_a_sitemap_addresses_and_a_picture(served):
@@ -98,10 +99,10 @@ def test_without_an_address_pages_have_a_description_and_nothing_that_needs_one(
 
 
 def test_an_old_address_that_leads_nowhere_leaves_the_former_pages(offline):
-    small_book = offline.parents[1]  # noqa: F811
+    small_book = offline.parents[1]
     (small_book / REDIRECTS).write_text('old.html: {"": gone.html}\n', encoding="utf-8")
     with pytest.raises(RenderError, match=r"gone\.html, which is no page"):
-        _render(small_book)
+        rendered(small_book)
     (small_book / REDIRECTS).unlink()
     assert (offline / "book" / "intro.html").is_file()
 
@@ -126,11 +127,11 @@ def test_launch_links_open_the_notebook_of_this_version_and_are_on_notebooks_onl
     }
 
 
-def test_a_service_that_cannot_run_the_notebooks_is_refused_in_one_line(small_book):  # noqa: F811
+def test_a_service_that_cannot_run_the_notebooks_is_refused_in_one_line(small_book):
     colab = 'launch_buttons: {colab_url: "https://colab.example.org"}\n'
     _config(small_book, SERVED + colab)
     with pytest.raises(RenderError, match="colab_url cannot run the notebooks"):
-        _render(small_book)
+        rendered(small_book)
 
 
 def test_a_setting_of_one_build_takes_the_place_of_the_files(offline):
@@ -142,7 +143,7 @@ def test_a_setting_of_one_build_takes_the_place_of_the_files(offline):
 
 
 @pytest.mark.parametrize("name", ["html.base", "html", "html.baseurl.x", "sphinx.config"])
-def test_a_setting_that_there_is_not_is_one_line(small_book, name):  # noqa: F811
+def test_a_setting_that_there_is_not_is_one_line(small_book, name):
     _config(small_book, 'html: {baseurl: ""}\n')
     with pytest.raises(UsageError, match=f"has no setting {re.escape(name)}"):
         configuration(small_book, {name: "x"})

@@ -10,12 +10,12 @@ import pytest
 from gpubook.book import results, sphinx_status
 from gpubook.errors import BookError
 from tests.conftest import ROOT
-from tests.unit.test_sphinx_ext import _notebook, _result
+from tests.unit.small_book import notebook, result_of
 
 
 def test_the_notebooks_table_counts_what_is_live_and_names_where_the_rest_was_recorded():
     items = [("live", "a", "here"), ("recorded", "b", "h100"), ("recorded", "c", "h100")]
-    (row,) = sphinx_status.notebook_rows([_result("01-x", *items, parameters={"N": 512})])
+    (row,) = sphinx_status.notebook_rows([result_of("01-x", *items, parameters={"N": 512})])
     assert (row["Live"], row["Recorded"], row["Recorded on"]) == (1, 2, "h100")
     assert row["Took (s)"] == 2.5
     assert row["Parameters"] == "N=512"
@@ -23,7 +23,7 @@ def test_the_notebooks_table_counts_what_is_live_and_names_where_the_rest_was_re
 
 def test_the_evidence_table_says_why_something_is_not_live():
     items = [("live", "a", "here"), ("recorded", "b", "h100"), ("recorded", "c", "h100")]
-    rows = sphinx_status.evidence_rows([_result("01-x", *items)])
+    rows = sphinx_status.evidence_rows([result_of("01-x", *items)])
     assert [(row["Live?"], row["Evidence"], row["Why not live"]) for row in rows] == [
         ("live", "a", "–"),
         ("recorded", "b, c", "no Docker Engine"),
@@ -32,9 +32,9 @@ def test_the_evidence_table_says_why_something_is_not_live():
 
 
 def test_the_machine_is_that_of_live_evidence_never_of_a_recording():
-    rows = sphinx_status.machine_rows([_result("01-x", ("recorded", "b", "h100"))])
+    rows = sphinx_status.machine_rows([result_of("01-x", ("recorded", "b", "h100"))])
     assert "every result of this build is a recording" in rows[-1]["Here"]
-    rows = sphinx_status.machine_rows([_result("01-x", ("live", "a", "here"))])
+    rows = sphinx_status.machine_rows([result_of("01-x", ("live", "a", "here"))])
     shown = {row["What"]: row["Here"] for row in rows}
     assert shown["Processor"] == "A processor, 2 cores"
     assert shown["Memory"] == "8.0 GiB"
@@ -48,11 +48,11 @@ def test_results_of_another_run_than_the_page_are_an_error(tmp_path, monkeypatch
         results.load_all(tmp_path)
 
     page = folder / "01-x.ipynb"
-    page.write_text(_notebook(), encoding="utf-8")
-    result = _result("01-x", executed_sha256=hashlib.sha256(page.read_bytes()).hexdigest())
+    page.write_text(notebook(), encoding="utf-8")
+    result = result_of("01-x", executed_sha256=hashlib.sha256(page.read_bytes()).hexdigest())
     monkeypatch.setattr("gpubook.book.results.load_result", lambda *_: result)
     assert results.load_all(tmp_path) == [result]
-    page.write_text(_notebook(text="print(N + 1)"), encoding="utf-8")
+    page.write_text(notebook(text="print(N + 1)"), encoding="utf-8")
     with pytest.raises(BookError, match="not the notebook that gave its results"):
         results.load_all(tmp_path)
 
@@ -104,7 +104,9 @@ def test_the_disk_is_measured_here_and_an_image_is_as_large_as_its_build_noted(
 
 
 def test_every_table_of_a_page_can_be_made_and_another_is_an_error(monkeypatch):
-    monkeypatch.setattr(sphinx_status, "_results", lambda _: [_result("01-x", ("live", "a", "b"))])
+    monkeypatch.setattr(
+        sphinx_status, "_results", lambda _: [result_of("01-x", ("live", "a", "b"))]
+    )
     columns = [sphinx_status.status(ROOT, name).count("<th ") for name in sphinx_status.TABLES]
     assert columns == [2, 7, 5, 5, 5, 3]
     with pytest.raises(BookError, match="no table nothing: choose from machine, notebooks"):
