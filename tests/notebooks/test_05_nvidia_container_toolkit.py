@@ -164,12 +164,6 @@ def test_all_steps_of_the_chapter_are_there(page):
     }  # fmt: skip
 
 
-def test_exercise_1_who_refused_is_told_by_the_exit_code_too(page):
-    codes = [step["exit_code"] for step in page.evidence("wrong-requests").data["steps"]]
-    by_code = {125: "dockerd", 127: "runc", 1: "docker"}
-    assert page.solution(1) == [by_code[code] for code in codes]
-
-
 def test_exercise_2_one_host_has_one_driver_whatever_the_request(page):
     by_host: dict = {}
     for name, version in zip(WORKLOADS, page.solution(2), strict=True):

@@ -77,12 +77,3 @@ def test_a_faster_unit_helps_fewer_sizes(page):
         assert sizes == [n for n, took in computing.items() if took > max(call, moving[n])]
 
 
-def test_fp16_loses_where_the_call_rules_and_where_it_overflows(page):
-    answer = page.solution(3)
-    sweep = page.evidence("roofline-gpu").data["sweep"]
-    assert answer["waiting"] == [row["n"] for row in sweep][: len(answer["waiting"])]
-    assert 16 in answer["waiting"]
-    assert sweep[-1]["n"] not in answer["waiting"]
-    assert answer["sum"] == "inf"
-
-

@@ -115,23 +115,3 @@ def test_a_recorded_ladder_of_the_commands_steps_ends_in_graphs_that_end_the_wai
 # The exercises
 
 
-def test_rungs_that_cannot_be_told_apart_have_ranges_that_meet(page, ladder):
-    listed = page.solution(1)
-    for above, row in zip(ladder, ladder[1:], strict=False):
-        apart = row["lowest"] > above["highest"] or row["highest"] < above["lowest"]
-        assert (row["name"] not in listed) is apart
-
-
-def test_padding_alone_would_bring_what_the_tokens_say(page, ladder):
-    answer = page.solution(2)
-    tokens = [1 / (1 - row["padding_share"]) for row in ladder]  # computed for each useful one
-    assert answer["by tokens"] == pytest.approx(tokens[0] / tokens[2])
-    assert answer["measured"] == ladder[2]["ratio"]
-
-
-def test_a_bert_of_the_base_size_is_eight_times_the_work(page, ladder):
-    answer = page.solution(3)
-    assert answer["times_the_work"] == 2 * 2**2  # twice the layers, twice the width
-    assert answer["messages_per_second"] == pytest.approx(ladder[-1]["messages_per_second"] / 8)
-
-

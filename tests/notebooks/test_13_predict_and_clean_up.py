@@ -167,16 +167,6 @@ def test_the_clean_up_removes_what_it_made_and_shows_the_disk(page):
 # The exercises
 
 
-def test_the_price_is_where_both_filters_cost_the_same(page):
-    answer = page.solution(1)
-    _, middle, careful = page.evidence("thresholds").data
-    if answer["n"] is None:
-        assert middle["false_spam"] == careful["false_spam"]
-        return
-    costs = [answer["n"] * row["false_spam"] + row["missed_spam"] for row in (middle, careful)]
-    assert costs[0] == pytest.approx(costs[1])
-
-
 def test_what_could_go_is_the_last_column_in_gb(page):
     answer = page.solution(2)
     total = answer.pop("total")
