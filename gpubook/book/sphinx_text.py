@@ -33,7 +33,7 @@ class _Fold(SphinxPostTransform):
             classes = " ".join(["admonition", *box["classes"]])
             opening = f'<details class="{classes}"><summary class="admonition-title">'
             shown = [raw(opening), *title.children, raw("</summary>"), *rest, raw("</details>")]
-            box.replace_self(shown)
+            box.parent.replace(box, shown)  # replace_self would put its classes on the first
 
 
 def term_pattern(term: str) -> str:

@@ -5,10 +5,22 @@ from __future__ import annotations
 import re
 
 import pytest
+from docutils.core import publish_doctree, publish_from_doctree
 
 from gpubook.book.sphinx_doctor import index_entries
-from gpubook.book.sphinx_text import term_pattern
+from gpubook.book.sphinx_text import _Fold, term_pattern
 from gpubook.doctor import load
+
+
+def test_a_dropdown_is_one_element_that_folds_with_its_title_and_all_its_text():
+    document = publish_doctree(".. admonition:: Hint *one*\n   :class: dropdown\n\n   A\n\n   B\n")
+    _Fold(document).run()
+    markup = publish_from_doctree(document, writer_name="html5").decode("utf-8")
+    shown = re.sub(r"\s*\n\s*", "", re.search(r"<main>(.*)</main>", markup, re.DOTALL)[1])
+    assert shown == (
+        '<details class="admonition dropdown"><summary class="admonition-title">'
+        "Hint <em>one</em></summary><p>A</p><p>B</p></details>"
+    )
 
 
 @pytest.mark.parametrize(
