@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gpubook import __version__
-from gpubook.errors import BookError, Parser, exit_code
+from gpubook.errors import BookError, Parser, UsageError, exit_code
 
 # The rooms are imported by the command that needs them, so that --help answers at once.
 
@@ -212,6 +212,14 @@ def _bench_predict(device: str | None) -> dict:
     return bench.predict(device)
 
 
+def _bench_share(device: str | None) -> dict:
+    from gpubook.spam import sharing
+
+    if device == "cpu":
+        raise UsageError("the bench share is about a GPU")
+    return sharing.measure(progress=_to_stderr)
+
+
 def _bench_book(device: str | None) -> dict:
     from gpubook.book import bench
 
@@ -226,6 +234,7 @@ _BENCHES: dict[str, Callable[[str | None], dict]] = {
     "matmul": _bench_matmul,
     "train": _bench_train,
     "predict": _bench_predict,
+    "share": _bench_share,
     "book": _bench_book,
 }
 
