@@ -55,10 +55,10 @@ class Room:
         tokens = self.tokens
         if max(totals) > tokens:
             tokens = -(-(max(totals) + self.longest) // TILE) * TILE
-        free = -(-(tokens - min(totals)) // self.longest)
-        return replace(
-            self, tokens=tokens, slots=max(self.slots, len(max(batches, key=len)) + free)
-        )
+        slots = max(map(len, batches)) - (min(totals) - tokens) // self.longest
+        if slots > self.slots:
+            return replace(self, tokens=tokens, slots=slots + 1)
+        return replace(self, tokens=tokens)
 
 
 def pack(

@@ -42,6 +42,23 @@ def test_the_ratios_are_the_medians_of_the_rounds():
     assert bench._ratios([slow, WAYS, fast], whole=True)["steady"] == 25.0
 
 
+def test_whole_times_are_compared_in_the_first_round_alone():
+    short = WAYS | {"chapter": {"messages_per_second": 300.0, "seconds": 4.0}}
+    assert bench._ratios([WAYS, short, short], whole=True)["whole"] == 8.0
+
+
+def test_the_share_of_the_peak_counts_six_operations_a_weight_and_token(monkeypatch):
+    ours = {"messages_per_second": 16_000.0, "tokens_per_message": 25.0}
+    rounds = [{"ours": ours}, {"ours": ours | {"messages_per_second": 1.0}}, {"ours": ours}]
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H100 80GB HBM3")
+    told = bench._share_of_peak(rounds)
+    # The layers of BERT-base have 85 million weights in their products.
+    assert told["tflops"] == pytest.approx(6 * 84_934_656 * 16_000 * 25 / 1e12)
+    assert told["share"] == pytest.approx(told["tflops"] / told["printed_tflops"])
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Unknown GPU")
+    assert bench._share_of_peak(rounds)["share"] is None
+
+
 def test_each_promise_is_judged_and_a_missed_one_says_so():
     told = {claim["claim"]: claim["holds"] for claim in bench.judge(result("cuda"))}
     assert told == {
