@@ -3,8 +3,10 @@
 import pytest
 
 from gpubook.errors import UsageError
-from gpubook.spam import bench, trainer
+from gpubook.evidence.records import load_recording
+from gpubook.spam import bench, sharing, trainer
 from gpubook.spam.model import Backend
+from tests.conftest import ROOT
 
 from .spam_tiny import synthetic, tiny_bert  # noqa: F401 - a fixture
 
@@ -108,3 +110,48 @@ def test_trainer_trains_the_chapters_way_and_as_well_as_it_can(tiny, tmp_path, w
     assert told["messages_per_second"] > 0
     assert told["settings"]["pad_all_to"] == (128 if way == "chapter" else None)
     assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
+def recorded(name):
+    return load_recording(ROOT / f"recordings/h100/12-what-makes-it-fast/{name}.json")["data"]
+
+
+def test_what_the_pages_say_of_the_recorded_training_holds():
+    train = recorded("bench-train")
+    speeds = [{k: v["messages_per_second"] for k, v in r.items()} for r in train["rounds"]]
+    for speed in speeds:
+        assert sorted(speed, key=speed.get) == list(speed), "the order is the same in all rounds"
+    assert all(ways["ours"]["recipe"]["train_embeddings"] for ways in train["rounds"])
+    assert train["peak"]["messages_per_second"] > 15_000 and train["peak"]["share"] > 0.2
+    rate = 6 * 84_934_656 * train["rounds"][0]["ours"]["tokens_per_message"] / 1e12
+    assert train["peak"]["tflops"] == pytest.approx(rate * train["peak"]["messages_per_second"])
+    assert all(run["recipe"]["batch_size"] == 256 for run in train["quality"])
+    seeds = {run["seed"]: run for run in train["quality"]}
+    assert len(seeds) >= 5 and train["f1_mean"] > 0.96
+
+
+def test_what_the_pages_say_of_the_recorded_steps_holds():
+    steps = recorded("step-variants")
+    speed = {name: row["messages_per_second"] for name, row in steps["variants"].items()}
+    ladder = ["padded-64", "padded-256", "packed-three-products-256", "packed-flash-256"]
+    ladder = [speed[name] for name in (*ladder, "packed-256")]
+    assert ladder == sorted(ladder)
+    assert speed["packed-256"] < speed["compiled-256"] < 1.1 * speed["packed-256"], "a small gain"
+    kernels = {name: row["ms"] for name, row in steps["kernels"].items()}
+    assert sum(kernels.values()) == pytest.approx(steps["kernel_milliseconds"])
+    third = kernels["matrix-products"] / steps["kernel_milliseconds"]
+    assert 0.3 < third < 0.37
+    for row in steps["variants"].values():
+        assert row["lowest"] <= row["messages_per_second"] <= row["highest"]
+        assert row["share"] == pytest.approx(row["tflops"] / steps["printed_tflops"])
+
+
+def test_what_the_pages_say_of_the_recorded_sharing_holds():
+    share = recorded("bench-share")
+    assert share["mps"] is None, "the server ran"
+    gain = {(r["way"], r["shape"], r["processes"]): r["times_one"] for r in share["rows"]}
+    large, small = sharing.SHAPES
+    for shape in (large, small):
+        for count in (2, 4):
+            assert gain["time slices", shape, count] < 1 < gain["MPS", shape, count]
+    assert gain["MPS", small, 4] > gain["MPS", large, 4]
