@@ -112,6 +112,43 @@ def test_trainer_trains_the_chapters_way_and_as_well_as_it_can(tiny, tmp_path, w
     assert (tmp_path / "model" / "model.safetensors").is_file()
 
 
+@pytest.fixture
+def ways(monkeypatch):
+    """The bench without its trainings: a list of what it would run, and made-up figures."""
+    asked = []
+
+    def alone(way, _model, _scratch, _backend, seed, whole):
+        name = way.__name__.lstrip("_")
+        asked.append((name, seed, whole))
+        scores = {"f1": 0.97, "tokens_per_message": 25.0}
+        return WAYS.get(name, WAYS["ours"]) | scores
+
+    monkeypatch.setattr(bench, "_alone", alone)
+    monkeypatch.setattr(bench, "_base_sized", lambda folder: folder)
+    monkeypatch.setattr(bench.assets, "model_path", lambda *_: "small")
+    return asked
+
+
+def test_on_a_gpu_trainer_goes_all_epochs_in_the_first_of_the_rounds(ways, monkeypatch):
+    monkeypatch.setattr(bench, "choose_backend", lambda _device: Backend("cuda", "bf16"))
+    monkeypatch.setattr(bench, "_gpus", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Unknown GPU")
+    told = bench.train("cuda", seeds=(3, 4))
+    assert len(told["rounds"]) == bench.GPU_ROUNDS >= 5
+    assert {tuple(r) for r in told["rounds"]} == {("chapter", "tuned", "ours", "frozen")}
+    assert [whole for name, _, whole in ways if name == "chapter"] == [True, *[False] * 4]
+    assert ways[-2:] == [("ours", 3, False), ("ours", 4, False)], "the scores, one a seed"
+
+
+def test_on_a_processor_each_seed_is_a_round_and_its_training_the_score(ways, monkeypatch):
+    monkeypatch.setattr(bench, "choose_backend", lambda _device: Backend("cpu", "fp32"))
+    told = bench.train("cpu", seeds=(3, 4))
+    assert [seed for name, seed, _ in ways if name == "ours"] == [3, 4]
+    assert not any(whole for *_, whole in ways)
+    assert {tuple(r) for r in told["rounds"]} == {("chapter", "tuned", "ours")}
+    assert told["peak"] is None and len(told["quality"]) == 2
+
+
 def recorded(name):
     return load_recording(ROOT / f"recordings/h100/12-what-makes-it-fast/{name}.json")["data"]
 
