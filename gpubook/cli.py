@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gpubook import __version__
-from gpubook.errors import BookError, Parser, exit_code
+from gpubook.errors import BookError, Parser, UsageError, exit_code
 
 # The rooms are imported by the command that needs them, so that --help answers at once.
 
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     command("fetch", _fetch, "fetch the data set and the small model, checked by SHA-256")
 
     bench = command("bench", _bench, "the benchmarks: figures measured side by side in one run")
-    bench.add_argument("what", choices=("matmul", "predict", "train"))
+    bench.add_argument("what", choices=("matmul", "predict", "share", "train"))
     bench.add_argument("--device", choices=("cpu", "cuda"), help="(cuda where there is a GPU)")
     bench.add_argument("--json", action="store_true", help="the figures as JSON")
     bench.add_argument("--record", metavar="MACHINE", help="keep the figures in recordings/MACHINE")
@@ -206,6 +206,12 @@ def _figures(what: str, device: str | None) -> dict:
         from gpubook.matmul import bench
 
         return bench.bench(device)
+    if what == "share":
+        from gpubook.spam import sharing
+
+        if device == "cpu":
+            raise UsageError("the bench share is about a GPU")
+        return sharing.measure(progress=_to_stderr)
     from gpubook.spam import bench
 
     return bench.train(device, progress=_to_stderr) if what == "train" else bench.predict(device)

@@ -12,17 +12,6 @@ if TYPE_CHECKING:
 
 MAX_LENGTH = 128  # tokens; nine messages of the collection are longer and are cut
 
-WIDTHS = (16, 24, 32, 40, 48, 64, 80, 96, 128)
-"""Widths of batches whose shape must be one of a few, in tokens: most messages are short.
-
-Another width saves padding and costs a graph's capture, which takes as long as some steps do.
-"""
-
-
-def bucket(length: int) -> int:
-    """The narrowest of :data:`WIDTHS` that holds ``length`` tokens; beyond them, itself."""
-    return next((width for width in WIDTHS if width >= length), length)
-
 
 def encode(tokenizer, texts: Sequence[str], *, max_length: int = MAX_LENGTH) -> list[list[int]]:
     """Token ids of each text, [CLS] and [SEP] included, not padded, at most ``max_length``."""
@@ -47,6 +36,24 @@ def plan(
     if rng is not None:
         batches = [batches[i] for i in rng.permutation(len(batches))]
     return batches
+
+
+def deal(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int = 0) -> list[list[int]]:
+    """Batches of indices with nearly the same number of tokens in each, drawn anew each epoch.
+
+    The messages are sorted by length and dealt like cards: each batch gets one of the longest, one
+    of the next, and so on. So a batch has messages of all lengths, and all are equally full.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
+    order = order[np.argsort(-np.asarray(lengths)[order], kind="stable")]
+    count = -(-len(order) // batch_size)
+    hands: list[list[int]] = [[] for _ in range(count)]
+    for start in range(0, len(order), count):
+        round_ = order[start : start + count].tolist()
+        for hand, message in zip(rng.permutation(count), round_):  # noqa: B905 - the last is short
+            hands[hand].append(message)
+    return hands
 
 
 def collate(

@@ -56,12 +56,17 @@ def _classify_parser() -> argparse.ArgumentParser:
         help="where the result goes (%(default)s)",
     )  # fmt: skip
     parser.add_argument("--epochs", type=whole, default=3, metavar="N", help="(%(default)s)")
-    parser.add_argument("--batch-size", type=whole, default=32, metavar="N", help="(%(default)s)")
+    parser.add_argument(
+        "--batch-size",
+        type=whole,
+        metavar="N",
+        help="of all processes together (32; on a GPU 256)",
+    )
     parser.add_argument(
         "--learning-rate",
         type=_number(float, 1e-9, 1.0),
         metavar="RATE",
-        help="highest (1e-4, from BERT-base on 5e-5)",
+        help="highest (for batches of 32 1e-4, from BERT-base on 5e-5; more for larger ones)",
     )
     parser.add_argument("--dropout", type=share, default=0.1, metavar="SHARE", help="(%(default)s)")
     parser.add_argument(
@@ -110,7 +115,7 @@ def _classify(argv: Sequence[str] | None) -> int:
     )
     recipe = train.Recipe(
         epochs=args.epochs,
-        batch_size=args.batch_size,
+        batch_size=args.batch_size or train.BATCH_SIZE["cuda" if backend.on_gpu else "cpu"],
         learning_rate=args.learning_rate,
         dropout=args.dropout,
         train_embeddings=args.train_embeddings,

@@ -169,16 +169,16 @@ def _speed(job: Job, split: data.Split, size: int, backend: Backend, world: Worl
     messages = steps.Encoded(encoded, split.train.labels, pad=tokenizer.pad_token_id or 0)
     if len(messages) < size:
         raise ScalingError(f"{len(messages)} messages do not fill a batch of {size}")
-    # Of all sizes the batches are as long on average, so that messages/s can be compared.
-    once = batches.spread(batches.plan(messages.lengths, size), messages.lengths, job.timed)
     rounds = ROUNDS[job.device]
-    plan = once * rounds
     network = load_model(job.source, attn_implementation="sdpa").to(backend.device).train()
     if not job.recipe.train_embeddings:
         freeze_embeddings(network)
-    settings = steps.Settings(batch_size=size, weight_decay=0.01, seed=0, rates=[1e-5] * len(plan))
-    kind = steps.Graphed if backend.on_gpu else steps.Eager
-    stepper = kind(network, messages, settings, backend, world)
+    rates = [1e-5] * (job.timed * rounds)
+    settings = steps.Settings(batch_size=size, weight_decay=0.01, seed=0, rates=rates)
+    stepper = steps.stepper_for(network, backend)(network, messages, settings, backend, world)
+    # Of all sizes the batches are as long on average, so that messages/s can be compared.
+    once = batches.spread(stepper.plan(0), messages.lengths, job.timed)
+    plan = once * rounds
     stepper.begin_epoch(plan, 0)
     timed_from = (rounds - 1) * len(once)
     for number in range(timed_from):
@@ -197,7 +197,7 @@ def _speed(job: Job, split: data.Split, size: int, backend: Backend, world: Worl
     seconds = timed()
     share = _share_of_nccl(timed) if backend.on_gpu else None  # gloo's work is not in a profile
     return {
-        "messages_per_second": len(once) * size / seconds,
+        "messages_per_second": sum(map(len, once)) / seconds,
         "communication_share": share,
         "steps": len(once),
     }

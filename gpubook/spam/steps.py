@@ -2,9 +2,10 @@
 
 A step of a BERT is many hundred small kernels, and a processor launches them more slowly than
 a current GPU runs them. A CUDA graph stores the launches once and replays them all by one call.
-It replays fixed shapes and addresses, so there is a graph for each width of a batch, the batch
-plan lies on the GPU, and parameters and gradients lie in a flat buffer each, which also lets
-AdamW, the gradient's norm and the exchange with other GPUs be one call instead of two hundred.
+It replays fixed shapes and addresses, so every batch is packed into a row of one size
+(:mod:`gpubook.spam.packed`), the rows of an epoch lie on the GPU, and parameters and gradients lie
+in a flat buffer each, which also lets AdamW, the gradient's norm and the exchange with other GPUs
+be one call instead of two hundred.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Encoded:
 
 
 class Eager:
-    """On a processor: each operation is launched when Python reaches it, which costs little."""
+    """Each operation is launched when Python reaches it, which costs little on a processor."""
 
     def __init__(self, network, messages: Encoded, settings: Settings, backend, world: World):
         import torch
@@ -70,12 +71,23 @@ class Eager:
             fused=True,
         )
         self._bits = processor.Bits(settings.seed, world.rank)
-        processor.install(network, self._bits, precision=backend.precision)
+        if not backend.on_gpu:
+            processor.install(network, self._bits, precision=backend.precision)
         self._parallel = world.wrap(network)
         self._done: list[Done] = []
 
+    def plan(self, epoch: int) -> list[list[int]]:
+        """The batches of an epoch: messages of a batch have nearly the same length."""
+        return batches.plan(
+            self.messages.lengths, self.settings.batch_size, seed=self.settings.seed, epoch=epoch
+        )
+
     def begin_epoch(self, plan: Sequence[Sequence[int]], first_step: int) -> None:
         self._plan, self._first = plan, first_step
+
+    def padding_share(self) -> float:
+        """Share of the computed tokens that are padding, 0 to 1."""
+        return batches.padding_share(self.messages.lengths, self.plan(0))
 
     def step(self, number: int) -> None:
         """Do step ``number`` of the training."""
@@ -124,10 +136,10 @@ class Eager:
 
 
 class Graphed:
-    """A step as replayed CUDA graphs: forward and backward of a width, then the update.
+    """A step as replayed CUDA graphs: forward and backward of a packed batch, then the update.
 
-    The very first batch runs plainly, which sets the libraries up; from then on a width's first
-    batch captures its graph, and every batch is a replay. With ``precision`` "bf16" the network
+    The very first step runs plainly, which sets the libraries up; the second captures the graphs,
+    and every step from then on is a replay. With ``precision`` "bf16" the network
     computes in BF16 and the optimiser keeps FP32 parameters (mixed precision after Micikevicius
     et al., 2018; BF16 has FP32's range, so no loss scaling). Between backward and update the
     processes' gradients are summed, if there are several.
@@ -138,15 +150,15 @@ class Graphed:
     ):
         import torch
 
+        from gpubook.spam import packed
+
+        packed.install(network)
         self.network, self.messages, self.settings = network, messages, settings
         self.backend, self.world = backend, world
         self._device = torch.device(backend.device)
-        self._rows = -(-settings.batch_size // world.size)
-        self._table_on_gpu()
         self._flatten()
         new = {"device": self._device}
-        self._index = torch.zeros(self._rows, dtype=torch.int64, **new)
-        self._weight = torch.zeros(self._rows, **new)
+        self._room = packed.Room(longest=max(messages.lengths))
         self._rate = torch.zeros((), **new)
         self._rates = torch.tensor(settings.rates, dtype=torch.float32, **new)
         self._loss = torch.zeros((), **new)
@@ -167,22 +179,11 @@ class Graphed:
             fused=True,
             capturable=True,
         )
-        self._graphs: dict[int | str, torch.cuda.CUDAGraph] = {}
-        self._ready: set[type] = set()
+        self._graphs: dict[str, torch.cuda.CUDAGraph] = {}
+        self._ready: set[str] = set()
         self._pool = torch.cuda.graph_pool_handle()
         self._events: list[tuple[int, int, torch.cuda.Event]] = []
         self.idle()
-
-    def _table_on_gpu(self) -> None:
-        import torch
-
-        widest = max(self.messages.lengths)
-        table = torch.full((len(self.messages), batches.bucket(widest)), self.messages.pad)
-        for row, ids in enumerate(self.messages.encoded):
-            table[row, : len(ids)] = torch.tensor(ids)
-        self._ids = table.to(self._device)
-        self._lengths = torch.tensor(self.messages.lengths, device=self._device)
-        self._labels = self.messages.labels.to(self._device)
 
     def _flatten(self) -> None:
         """Put the parameters into one FP32 buffer, and what computes into another."""
@@ -213,69 +214,85 @@ class Graphed:
         for parameter, view in zip(self._parameters, self._views(flat), strict=True):
             parameter.data = view
 
+    def plan(self, epoch: int) -> list[list[int]]:
+        """The batches of an epoch: as many tokens in each as in any other."""
+        return batches.deal(
+            self.messages.lengths, self.settings.batch_size, seed=self.settings.seed, epoch=epoch
+        )
+
     def begin_epoch(self, plan: Sequence[Sequence[int]], first_step: int) -> None:
-        """Send the epoch's batches to the GPU; rows that a batch lacks count for nothing."""
+        """Send the epoch's batches to the GPU, each as a row of the same number of tokens."""
         import torch
 
-        index = torch.zeros(len(plan), self._rows, dtype=torch.int64)
-        weight = torch.zeros(len(plan), self._rows)
-        self._widths, self._counts, self._first = [], [len(batch) for batch in plan], first_step
-        for at, indices in enumerate(plan):
-            mine = self.world.share(indices)
-            index[at, : len(mine)] = torch.tensor(mine, dtype=torch.int64)
-            weight[at, : len(mine)] = 1 / len(indices)
-            longest = max(self.messages.lengths[i] for i in indices)
-            self._widths.append(batches.bucket(longest))
-        self._plan = index.to(self._device), weight.to(self._device)
+        self._first, self._counts = first_step, [len(batch) for batch in plan]
+        shares = [self.world.share(batch) for batch in plan]
+        room = self._room.enlarged(self.messages.lengths, shares)
+        if room != self._room:
+            self._room, self._batch = room, None
+            self._graphs.pop("backward", None)
+        rows = [self._row(share, len(batch)) for share, batch in zip(shares, plan, strict=True)]
+        self._plan = [torch.stack(part).to(self._device) for part in zip(*rows, strict=True)]
+        self._batch = self._batch or [torch.empty_like(part[0]) for part in self._plan]
         self.idle()
+
+    def _row(self, share: Sequence[int], count: int) -> list:
+        """A packed batch with its labels and weights; only messages have a weight."""
+        import torch
+
+        from gpubook.spam import packed
+
+        row = packed.pack(self.messages.encoded, share, self._room, pad=self.messages.pad)
+        labels = torch.zeros(self._room.slots, dtype=torch.int64)
+        labels[: len(share)] = self.messages.labels[share]
+        weights = torch.zeros(self._room.slots)
+        weights[: len(share)] = 1 / count
+        return [*map(torch.from_numpy, row), labels, weights]
+
+    def padding_share(self) -> float:
+        """Share of the computed tokens that are padding, 0 to 1."""
+        useful = sum(self.messages.lengths) / len(self.plan(0))
+        return 1 - useful / (self.world.size * self._room.tokens)
 
     def step(self, number: int) -> None:
         """Queue step ``number`` of the training on the GPU; it has not run when this returns."""
         at = number - self._first
-        self._index.copy_(self._plan[0][at])
-        self._weight.copy_(self._plan[1][at])
+        for part, plan in zip(self._batch, self._plan, strict=True):
+            part.copy_(plan[at])
         self._rate.copy_(self._rates[number])
-        width = self._widths[at]
-        self._replay(width, lambda: self._backward(width))
+        self._replay("backward", self._backward)
         self.world.sum(self._gradient)
         self._replay("update", self._update)
         self._log[number].copy_(self._loss)
         self._events.append((number, self._counts[at], self._event()))
 
-    def _replay(self, key: object, run) -> None:
-        """Replay the graph of ``key``, captured when it is first wanted.
+    def _replay(self, name: str, run) -> None:
+        """Replay the graph of ``name``, captured when it is wanted for the second time.
 
-        The first of each kind runs plainly instead: libraries set themselves up in it.
+        The first time runs plainly instead: libraries set themselves up in it.
         """
         import torch
 
-        kind = type(key)
-        if kind not in self._ready:
-            self._ready.add(kind)
+        if name not in self._ready:
+            self._ready.add(name)
             run()
             return
-        if key not in self._graphs:
-            self._graphs[key] = torch.cuda.CUDAGraph()
+        if name not in self._graphs:
+            self._graphs[name] = torch.cuda.CUDAGraph()
             with torch.cuda.graph(
-                self._graphs[key], pool=self._pool, capture_error_mode="thread_local"
+                self._graphs[name], pool=self._pool, capture_error_mode="thread_local"
             ):
                 run()
-        self._graphs[key].replay()
+        self._graphs[name].replay()
 
-    def _backward(self, width: int) -> None:
+    def _backward(self) -> None:
         import torch
 
-        ids = self._ids[:, :width].index_select(0, self._index)
-        lengths = self._lengths.index_select(0, self._index)
-        there = torch.arange(width, device=self._device) < lengths[:, None]
-        mask = torch.zeros(there.shape, dtype=self._compute.dtype, device=self._device)
-        mask.masked_fill_(~there, float("-inf"))
-        square = mask[:, None, None, :].expand(-1, -1, width, -1).contiguous()
-        with self.backend.attention():
-            logits = self.network(input_ids=ids, attention_mask=square).logits
-        labels = self._labels.index_select(0, self._index)
+        from gpubook.spam import packed
+
+        *row, labels, weights = self._batch
+        logits = packed.logits(self.network, *row, longest=self._room.longest)
         each = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-        loss = (each * self._weight).sum()
+        loss = (each * weights).sum()
         gradients = torch.autograd.grad(loss, self._parameters)
         torch._foreach_copy_(self._gradients, gradients)
         self._loss.copy_(loss.detach())
@@ -344,7 +361,13 @@ class Graphed:
             parameter.data = data
 
 
-Stepper = Eager | Graphed
+def stepper_for(network, backend: Backend) -> type[Eager | Graphed]:
+    """How to train ``network``: as graphs if it can be packed and there is a GPU for them."""
+    if not backend.on_gpu:
+        return Eager
+    from gpubook.spam import packed
+
+    return Graphed if packed.fits(network) else Eager
 
 
 def _parts(network) -> tuple[list, list]:

@@ -29,7 +29,10 @@ from gpubook.spam.model import (
     load_tokenizer,
     wake,
 )
-from gpubook.spam.steps import Eager, Encoded, Graphed, Settings
+from gpubook.spam.steps import Encoded, Settings, stepper_for
+
+BATCH_SIZE = {"cpu": 32, "cuda": 256}
+"""What fills each device: a larger batch makes a GPU's kernels larger, and it waits less."""
 
 
 class TrainingError(BookError):
@@ -48,7 +51,9 @@ class Recipe:
 
     epochs: int = 3
     batch_size: int = 32
-    learning_rate: float | None = None  # peak; warm-up in a line, then down to zero; None: by width
+    learning_rate: float | None = (
+        None  # peak; warm-up in a line, then down to zero; None: usual_learning_rate
+    )
     warmup: float = 0.1  # share of all steps
     weight_decay: float = 0.01
     dropout: float = 0.1  # without it a few thousand messages are soon learnt by heart
@@ -165,7 +170,8 @@ def _prepare(split: Split, source, recipe: Recipe, backend: Backend, world: Worl
     if backend.on_gpu:
         torch.cuda.manual_seed(recipe.seed)
     if recipe.learning_rate is None:
-        recipe = replace(recipe, learning_rate=usual_learning_rate(network.config.hidden_size))
+        rate = usual_learning_rate(network.config.hidden_size, recipe.batch_size)
+        recipe = replace(recipe, learning_rate=rate)
     return _Run(split, tokenizer, network, encoded, recipe, backend, world, str(source))
 
 
@@ -210,8 +216,8 @@ class _Run:
             ],
         )
         network.train()  # from_pretrained leaves it in evaluation mode, with dropout off
-        stepper = Graphed if backend.on_gpu else Eager
-        self.stepper = stepper(network, self.messages, settings, backend, world)
+        kind = stepper_for(network, backend)
+        self.stepper = kind(network, self.messages, settings, backend, world)
         self.step = 0
         self.seconds = 0.0  # of training in all, over resumes
         self.epoch_seconds = 0.0
@@ -225,9 +231,7 @@ class _Run:
         last_save = self._last_line = time.monotonic()
         while self.step < self.total_steps:
             epoch, done = divmod(self.step, self.steps_per_epoch)
-            plan = batches.plan(
-                self.messages.lengths, self.recipe.batch_size, seed=self.recipe.seed, epoch=epoch
-            )
+            plan = self.stepper.plan(epoch)
             self.stepper.begin_epoch(plan, self.step - done)
             for _ in plan[done:]:
                 self.stepper.step(self.step)
@@ -400,9 +404,8 @@ class _Run:
             * len(self.messages)
             / self.steps_per_epoch
             / self.seconds,
-            "padding_share": batches.padding_share(
-                self.messages.lengths, batches.plan(self.messages.lengths, self.recipe.batch_size)
-            ),
+            "padding_share": self.stepper.padding_share(),
+            "tokens_per_message": float(np.mean(self.messages.lengths)),
             "evaluation_seconds": time.perf_counter() - begin,
         }
 
@@ -451,12 +454,13 @@ class _Run:
         checkpoint.mark(folder)
 
 
-def usual_learning_rate(width: int) -> float:
+def usual_learning_rate(width: int, batch_size: int) -> float:
     """A peak rate that suits a BERT of this hidden width: narrow models bear larger steps.
 
-    For BERT-base (768) the authors' own range is 2e-5 to 5e-5 (Devlin et al., 2019, A.3).
+    For BERT-base (768) and batches of 32 the authors' own range is 2e-5 to 5e-5 (Devlin et al.,
+    2019, A.3). It grows with the square root of the batch, as suits Adam (Malladi et al., 2022).
     """
-    return 5e-5 if width >= 768 else 1e-4
+    return (5e-5 if width >= 768 else 1e-4) * (batch_size / 32) ** 0.5
 
 
 def schedule(step: int, total: int, warmup: float) -> float:

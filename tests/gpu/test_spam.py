@@ -29,13 +29,14 @@ def a_real_gpu():
     assert torch.cuda.is_available(), "this lane is for machines with a GPU"
 
 
-def test_replayed_graphs_give_the_losses_of_plain_steps(tiny):
+@pytest.mark.parametrize("plan_of", [batches.deal, batches.plan])
+def test_replayed_graphs_give_the_losses_of_plain_steps(tiny, plan_of):
     import torch
 
     split = synthetic()
     encoded = batches.encode(load_tokenizer(tiny), split.train.texts)
     messages = steps.Encoded(encoded, split.train.labels, pad=0)
-    plan = batches.plan(messages.lengths, 16, seed=1)
+    plan = plan_of(messages.lengths, 16, seed=1)
     settings = steps.Settings(batch_size=16, weight_decay=0.01, seed=0, rates=[1e-3] * len(plan))
     losses, weights = {}, {}
     for kind in (steps.Eager, steps.Graphed):

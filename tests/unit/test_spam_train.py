@@ -290,13 +290,10 @@ def test_padding_counts_what_is_computed_for_nothing():
     assert batches.padding_share(lengths, plan, width=50) == pytest.approx(90 / 200)
 
 
-def test_a_bucket_is_the_narrowest_width_that_holds_a_message():
-    for length in range(1, 129):
-        fitting = [width for width in batches.WIDTHS if width >= length]
-        assert batches.bucket(length) == min(fitting)
-    assert batches.bucket(200) == 200, "a longer one is its own width"
-    assert all(width % 8 == 0 for width in batches.WIDTHS), "the attention kernels' alignment"
-    assert max(batches.WIDTHS) == batches.MAX_LENGTH
+def test_the_usual_rate_grows_with_the_root_of_the_batch():
+    assert train.usual_learning_rate(384, 32) == 1e-4
+    assert train.usual_learning_rate(768, 32) == 5e-5
+    assert train.usual_learning_rate(384, 128) == pytest.approx(2e-4)
 
 
 def test_the_learning_rate_rises_in_a_line_and_falls_to_nothing():
