@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -187,8 +188,8 @@ def _edits(where: str, data: Any) -> Edits:
     return Edits(env, each("deviceNodes", _node), each("mounts", _mount), each("hooks", _hook))
 
 
-_VENDOR = re.compile(r"[A-Za-z]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
-_CLASS = re.compile(r"[A-Za-z]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
+_WORD = r"[A-Za-z]([A-Za-z0-9_.-]*[A-Za-z0-9])?"
+_KIND = re.compile(f"{_WORD}/{_WORD}")
 _DEVICE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.:-]*[A-Za-z0-9])?")
 
 
@@ -201,8 +202,7 @@ def parse(text: str) -> Spec:
     data = _object("the specification", data)
     version, kind = _text("the specification", data, "cdiVersion"), _text("it", data, "kind")
     _need(version in VERSIONS, f"cdiVersion {version!r} is none of {', '.join(VERSIONS)}")
-    vendor, slash, name = kind.partition("/")
-    good = slash and _VENDOR.fullmatch(vendor) and _CLASS.fullmatch(name)
+    good = _KIND.fullmatch(kind)
     _need(good, f"kind {kind!r} does not have the form vendor/class, e.g. example.com/lamp")
     devices: dict[str, Edits] = {}
     for number, item in enumerate(_entries("the specification", data, "devices")):
@@ -225,63 +225,58 @@ class Finding:
     why: str
 
 
-_SENSITIVE = ("/", "/etc", "/root", "/home", "/proc", "/sys", "/var/run/docker.sock", "/boot")
+_SENSITIVE = (
+    "/", "/etc", "/root", "/home", "/proc", "/sys", "/boot",
+    "/run/docker.sock", "/var/run/docker.sock",
+)  # fmt: skip
 
 
 def review(edits: Edits) -> list[Finding]:
     """What is unusual: whoever writes a specification decides what runs as root on the host."""
-    found = []
-    for hook in edits.hooks:
-        if classes.known_hook(hook.path, hook.args) is None:
-            found.append(
-                Finding(
-                    f"hook {hook.path}",
-                    "is not one of NVIDIA's hooks",
-                    "a hook runs on the host's side, normally as root",
-                )
-            )
-        for text in (hook.path, *hook.args):
-            found += _traversal(f"hook {posixpath.basename(hook.path)}", text)
-    for mount in edits.mounts:
-        for text in (mount.host, mount.container):
-            found += _traversal(f"mount {mount.container}", text)
-        host = posixpath.normpath(mount.host)
-        if host in _SENSITIVE or host == "/run/docker.sock":
-            found.append(
-                Finding(f"mount {mount.container}", f"shows {host} of the host", "gives it away")
-            )
-        if "ro" not in mount.options:
-            found.append(
-                Finding(
-                    f"mount {mount.container}",
-                    "can be written to",
-                    "the container may change a file of the host",
-                )
-            )
-    for node in edits.nodes:
-        for text in (node.path, node.host_path):
-            found += _traversal(f"device node {node.path}", text)
-        if node.type == "b":
-            found.append(
-                Finding(f"device node {node.path}", "is a block device", "a disk of the host")
-            )
-    return found
+    return [
+        *(finding for hook in edits.hooks for finding in _odd_hook(hook)),
+        *(finding for mount in edits.mounts for finding in _odd_mount(mount)),
+        *(finding for node in edits.nodes for finding in _odd_node(node)),
+    ]
 
 
-def _traversal(where: str, text: str) -> list[Finding]:
+def _odd_hook(hook: Hook) -> Iterator[Finding]:
+    if not classes.known_hook(hook.path, hook.args):
+        why = "a hook runs on the host's side, normally as root"
+        yield Finding(f"hook {hook.path}", "is not one of NVIDIA's hooks", why)
+    yield from _climbing(f"hook {posixpath.basename(hook.path)}", hook.path, *hook.args)
+
+
+def _odd_mount(mount: BindMount) -> Iterator[Finding]:
+    where, host = f"mount {mount.container}", posixpath.normpath(mount.host)
+    yield from _climbing(where, mount.host, mount.container)
+    if host in _SENSITIVE:
+        yield Finding(where, f"shows {host} of the host", "gives it away")
+    if "ro" not in mount.options:
+        why = "the container may change a file of the host"
+        yield Finding(where, "can be written to", why)
+
+
+def _odd_node(node: Node) -> Iterator[Finding]:
+    where = f"device node {node.path}"
+    yield from _climbing(where, node.path, node.host_path)
+    if node.type == "b":
+        yield Finding(where, "is a block device", "a disk of the host")
+
+
+def _climbing(where: str, *texts: str) -> Iterator[Finding]:
+    for text in filter(_climbs, texts):
+        yield Finding(where, f"climbs out with '..': {text}", "may end outside the named folder")
+
+
+def _climbs(text: str) -> bool:
     # A link's own text may climb ("../libnvidia-allocator.so.1::/usr/.../gbm/x.so"): what counts
     # is where the link is made and whether its target, seen from there, stays below that folder's
-    # tree. Everything else must not climb at all.
+    # tree. All else must not climb at all.
     target, arrow, link = text.partition("::")
-    if arrow and link.startswith("/") and ".." not in link.split("/"):
-        if not target.startswith("/"):
-            top = "/" + link.split("/")[1]
-            end = posixpath.normpath(posixpath.join(posixpath.dirname(link), target))
-            climbs = not end.startswith(top + "/")
-        else:
-            climbs = ".." in target.split("/")
-    else:
-        climbs = ".." in text.split("/")
-    if not climbs:
-        return []
-    return [Finding(where, f"climbs out with '..': {text}", "may end outside the named folder")]
+    if not arrow or not link.startswith("/") or ".." in link.split("/"):
+        return ".." in (*target.split("/"), *link.split("/"))
+    if target.startswith("/"):
+        return ".." in target.split("/")
+    end = posixpath.normpath(posixpath.join(posixpath.dirname(link), target))
+    return not end.startswith(f"/{link.split('/')[1]}/")

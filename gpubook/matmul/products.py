@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 
 from gpubook import machine
 from gpubook.errors import BookError, UsageError
-from gpubook.matmul import kinds, nvml, peaks, timing, unit
+from gpubook.matmul import kinds, peaks, timing, unit
 from gpubook.matmul.kinds import KINDS, Kind
+from gpubook.telemetry import Sampler
 
 DEFAULT_N = {"cpu": 2048, "cuda": 8192}
 """Rows and columns unless told otherwise: large enough for either device to be busy computing,
@@ -167,10 +169,29 @@ def _time_on_gpu(
     import torch
 
     flush = timing.l2_flush()
-    watch = nvml.Watch() if sampled else None
+    watch = Sampler(interval=0.02, gpu=0) if sampled else None
     with watch or contextlib.nullcontext():
         taken = timing.time_cuda(made.multiply, cuda=torch.cuda, flush=flush, seconds=seconds)
-    return taken, watch.record() if watch else None
+    return taken, state(watch.samples) if watch else None
+
+
+def state(samples: Sequence[dict]) -> dict | None:
+    """Median clock (MHz), highest power (W) and temperature (°C) of a GPU's samples.
+
+    A card at its power limit lowers its clocks: that explains most of the gap to the printed peak.
+    None where NVML does not tell, as of a slice of a card.
+    """
+    keys = ("sm_clock_mhz", "power_watts", "temperature_celsius")
+    complete = [s for s in samples if all(s.get(key) is not None for key in keys)]
+    if not complete:
+        return None
+    clocks, watts, celsius = ([sample[key] for sample in complete] for key in keys)
+    return {
+        "sm_mhz": statistics.median(clocks),
+        "watts": max(watts),
+        "celsius": max(celsius),
+        "samples": len(complete),
+    }
 
 
 def measure_all(

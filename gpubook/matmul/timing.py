@@ -40,26 +40,27 @@ class Timing:
         """The shortest run in seconds: what the machine can do when nothing disturbs it."""
         return min(self.seconds)
 
-    def quantile(self, q: float) -> float:
-        """The q-quantile (0 to 1) in seconds, interpolated linearly between runs."""
-        ordered = sorted(self.seconds)
-        place = q * (len(ordered) - 1)
-        low = int(place)
-        high = min(low + 1, len(ordered) - 1)
-        return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+    @property
+    def fifths(self) -> tuple[float, float]:
+        """The 20th and the 80th percentile in seconds, interpolated linearly between runs."""
+        if len(self.seconds) == 1:
+            return self.best, self.best
+        low, *_, high = statistics.quantiles(self.seconds, n=5, method="inclusive")
+        return low, high
 
     @property
     def spread(self) -> float:
         """From the 20th to the 80th percentile, as a share of the median."""
-        return (self.quantile(0.8) - self.quantile(0.2)) / self.median
+        low, high = self.fifths
+        return (high - low) / self.median
 
     def record(self) -> dict:
         """The timing as evidence holds it: seconds, runs, method."""
         return {
             "seconds": self.median,
             "best_seconds": self.best,
-            "p20_seconds": self.quantile(0.2),
-            "p80_seconds": self.quantile(0.8),
+            "p20_seconds": self.fifths[0],
+            "p80_seconds": self.fifths[1],
             "spread": self.spread,
             "runs": len(self.seconds),
             "method": self.method,

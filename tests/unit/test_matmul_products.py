@@ -6,13 +6,12 @@ import dataclasses
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
 from gpubook import machine
 from gpubook.errors import BookError, UsageError
-from gpubook.matmul import cli, kinds, nvml, products
+from gpubook.matmul import cli, kinds, products
 from gpubook.matmul.kinds import KINDS
 from gpubook.matmul.products import WrongProduct
 
@@ -196,31 +195,12 @@ def test_an_unknown_format_names_the_known_ones():
         kinds.kind_named("fp9")
 
 
-def test_samples_are_taken_while_the_work_lasts_and_not_after():
-    readings = iter(range(10**6))
-    with nvml.Watch(
-        lambda: {"sm_mhz": 1000 + next(readings), "watts": 300.0, "celsius": 50.0}, every=0.005
-    ) as watch:
-        time.sleep(0.1)
-    count = len(watch.samples)
-    time.sleep(0.03)
-    assert len(watch.samples) == count
-    assert count >= 2
-    told = watch.record()
-    assert told["samples"] == count
-    assert (told["watts"], told["celsius"]) == (300.0, 50.0)
-
-
-def test_a_card_that_tells_nothing_leaves_no_samples_and_no_error(monkeypatch):
-    import pynvml
-
-    def refuse(*_):
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-
-    monkeypatch.setattr(nvml, "_handle", refuse)
-    with nvml.Watch(every=0.001) as watch:
-        time.sleep(0.01)
-    assert watch.record() is None
+def test_the_state_is_the_median_clock_and_the_highest_power_and_heat():
+    names = ("sm_clock_mhz", "power_watts", "temperature_celsius")
+    rows = [(1980, 300.0, 50), (1200, 690.0, 61), (1500, 400.0, 58), (None, None, 40)]
+    samples = [dict(zip(names, row, strict=True)) for row in rows]
+    assert products.state(samples) == {"sm_mhz": 1500, "watts": 690.0, "celsius": 61, "samples": 3}
+    assert products.state(samples[3:]) is None, "a slice of a card tells nothing"
 
 
 def run(capsys, *arguments):

@@ -104,10 +104,7 @@ def test_without_a_flush_the_method_says_that_the_cache_was_left_warm():
 def test_quantiles_and_spread_of_known_runs():
     taken = Timing((5.0, 1.0, 2.0, 3.0, 4.0, 60.0), "by hand")
     assert (taken.median, taken.best) == (3.5, 1.0)
-    assert taken.quantile(0.2) == pytest.approx(2.0)
-    assert taken.quantile(0.8) == pytest.approx(5.0)
-    assert taken.quantile(0) == 1.0
-    assert taken.quantile(1) == 60.0
+    assert taken.fifths == pytest.approx((2.0, 5.0))
     assert taken.spread == pytest.approx(3 / 3.5)
     assert taken.record()["runs"] == 6
 

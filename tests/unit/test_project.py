@@ -359,7 +359,8 @@ def test_of_a_failed_build_the_line_with_the_error_is_told():
 def test_the_spread_is_that_of_numpys_percentiles():
     import numpy
 
-    values = sorted([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
-    for share in (0.2, 0.5, 0.8):
-        expected = numpy.percentile(values, 100 * share)
-        assert result.percentile(values, share) == pytest.approx(expected)
+    value = json.loads((GOOD / R).read_text(encoding="utf-8"))
+    samples = [2.0**n for n in range(12)]
+    low, median, high = numpy.percentile(samples, [20, 50, 80])
+    value |= {"samples": samples, "n": 12, "median": median, "spread": (high - low) / median}
+    assert result.problem(value) == ""

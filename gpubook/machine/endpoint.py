@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from gpubook import files
 from gpubook.errors import BookError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 120  # pulls and waits take longer than a first ping
 
@@ -78,6 +80,11 @@ class Endpoint:
     def socket_path(self) -> Path | None:
         """The Unix socket's path, or ``None`` for tcp:// and ssh://."""
         return Path(self.host.removeprefix("unix://")) if self.host.startswith("unix://") else None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the engine is on another host, whose files and programs are not ours."""
+        return self.socket_path is None and urlsplit(self.host).hostname not in _LOOPBACK
 
     @property
     def rootless(self) -> bool:
