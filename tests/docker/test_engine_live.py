@@ -38,17 +38,16 @@ def image(client):
 
 
 @pytest.fixture(scope="module")
-def start(client, image):
-    """Starts a container that sleeps; all are removed."""
-    containers = Containers(client)
+def containers(client):
+    tracked = Containers(client)
+    yield tracked
+    tracked.remove_all()
 
-    def started(**options):
-        container = containers.start(image, entrypoint=["sleep", "120"], init=False, **options)
-        container.reload()
-        return container
 
-    yield started
-    containers.remove_all()
+def sleeping(containers, image, **options):
+    container = containers.start(image, entrypoint=["sleep", "120"], init=False, **options)
+    container.reload()
+    return container
 
 
 @pytest.fixture(scope="module")
@@ -79,22 +78,25 @@ def test_the_engine_is_new_enough_for_cdi(client):
     assert "/etc/cdi" in answer["cdi"]["directories"]
 
 
-def test_the_shim_is_the_parent_that_ps_names_and_that_the_page_finds(start, parents):
-    container = start()
+def test_the_shim_is_the_parent_that_ps_names_and_that_the_page_finds(containers, image, parents):
+    container = sleeping(containers, image)
     pid = container.attrs["State"]["Pid"]
     ps = subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True)
     assert [row["pid"] for row in parents(pid)][:2] == [pid, int(ps.stdout)]
     name = Path(f"/proc/{int(ps.stdout)}/comm").read_text()
     assert name.startswith("containerd-shim")
-    assert shim_of(start(), parents) != int(ps.stdout), "another container has a shim of its own"
+    assert shim_of(sleeping(containers, image), parents) != int(ps.stdout), (
+        "another container has a shim of its own"
+    )
 
 
 @AS_ROOT
-def test_the_shim_works_in_the_bundle_of_its_container(start, parents):
-    made = start(user="1234:5678", cap_drop=["ALL"], hostname="here")
+def test_the_shim_works_in_the_bundle_of_its_container(containers, image, parents):
+    options = {"user": "1234:5678", "cap_drop": ["ALL"], "hostname": "here"}
+    made = sleeping(containers, image, **options)
     bundle = Path(f"/proc/{shim_of(made, parents)}/cwd").readlink()
     spec = json.loads((bundle / "config.json").read_text())
-    made.remove(force=True)
+    containers.remove(made)
     in_short = names("02-behind-docker-run", "in-short")["in_short"](spec)
     assert (in_short["process.args"], spec["hostname"]) == ("sleep 120", "here")
     assert (in_short["process.user"], in_short["process.capabilities"]) == ("1234:5678", 0)
