@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpubook.injection import classes
+from gpubook.injection.cdi import Hook
 from gpubook.injection.classes import UNKNOWN, known_hook, known_path
-from gpubook.injection.observation import Mount, Observation, OciHook
+from gpubook.injection.observation import Mount, Observation
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def _variable(name: str, value: str, seen: Observation) -> Item:
     return Item("env", UNKNOWN, UNKNOWN, line)
 
 
-def _hook(hook: OciHook) -> Item:
+def _hook(hook: Hook) -> Item:
     line = " ".join(hook.args) or hook.path
     if known_hook(hook.path, hook.args):
         return Item("hook", "injected", "hook", line)

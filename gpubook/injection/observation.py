@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpubook.errors import BookError
+from gpubook.injection.cdi import Hook
 from gpubook.machine.info import dict_of, list_of
 
 
@@ -43,20 +44,11 @@ class DeviceNode:
 
 
 @dataclass(frozen=True)
-class OciHook:
-    """A hook of the OCI spec: ``stage`` is prestart, createContainer, ..."""
-
-    stage: str
-    path: str
-    args: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Oci:
     """The part of the OCI spec (``config.json`` of the bundle) that tells of injection."""
 
     devices: tuple[DeviceNode, ...]
-    hooks: tuple[OciHook, ...]
+    hooks: tuple[Hook, ...]
 
 
 @dataclass(frozen=True)
@@ -227,6 +219,6 @@ def _oci_node(node: dict[str, Any]) -> DeviceNode:
     return DeviceNode(str(node.get("path") or ""), str(node.get("type") or ""), major, minor)
 
 
-def _oci_hook(stage: str, hook: dict[str, Any]) -> OciHook:
+def _oci_hook(stage: str, hook: dict[str, Any]) -> Hook:
     args = tuple(str(arg) for arg in list_of(hook.get("args")))
-    return OciHook(stage, str(hook.get("path") or ""), args)
+    return Hook(stage, str(hook.get("path") or ""), args)

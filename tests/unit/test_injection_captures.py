@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from gpubook import injection
+from gpubook.injection.cdi import Hook
 from gpubook.injection.classes import library_version
-from gpubook.injection.observation import OciHook
 from tests.captured import CAPTURES, counts, injected, observation, unknown
 from tools.import_captures import FOLDERS, look, specs
 
@@ -153,7 +153,7 @@ def test_a_file_that_no_table_has_is_listed_as_unknown_not_dropped():
 )
 def test_a_hook_that_is_not_nvidias_is_shown_as_such(path, args):
     seen = SEEN["engine-cdi"]
-    hook = OciHook("createContainer", path, args)
+    hook = Hook("createContainer", path, args)
     oci = replace(seen.oci, hooks=(*seen.oci.hooks, hook))
     assert unknown(injection.classify(replace(seen, oci=oci))) == {" ".join(args)}
 
