@@ -217,7 +217,7 @@ def parse(text: str) -> Spec:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Remark:
     """Something in a specification that a reader should look at, and why."""
 
     where: str
@@ -231,7 +231,7 @@ _SENSITIVE = (
 )  # fmt: skip
 
 
-def review(edits: Edits) -> list[Finding]:
+def review(edits: Edits) -> list[Remark]:
     """What is unusual: whoever writes a specification decides what runs as root on the host."""
     return [
         *(finding for hook in edits.hooks for finding in _odd_hook(hook)),
@@ -240,33 +240,33 @@ def review(edits: Edits) -> list[Finding]:
     ]
 
 
-def _odd_hook(hook: Hook) -> Iterator[Finding]:
+def _odd_hook(hook: Hook) -> Iterator[Remark]:
     if not classes.known_hook(hook.path, hook.args):
         why = "a hook runs on the host's side, normally as root"
-        yield Finding(f"hook {hook.path}", "is not one of NVIDIA's hooks", why)
+        yield Remark(f"hook {hook.path}", "is not one of NVIDIA's hooks", why)
     yield from _climbing(f"hook {posixpath.basename(hook.path)}", hook.path, *hook.args)
 
 
-def _odd_mount(mount: BindMount) -> Iterator[Finding]:
+def _odd_mount(mount: BindMount) -> Iterator[Remark]:
     where, host = f"mount {mount.container}", posixpath.normpath(mount.host)
     yield from _climbing(where, mount.host, mount.container)
     if host in _SENSITIVE:
-        yield Finding(where, f"shows {host} of the host", "gives it away")
+        yield Remark(where, f"shows {host} of the host", "gives it away")
     if "ro" not in mount.options:
         why = "the container may change a file of the host"
-        yield Finding(where, "can be written to", why)
+        yield Remark(where, "can be written to", why)
 
 
-def _odd_node(node: Node) -> Iterator[Finding]:
+def _odd_node(node: Node) -> Iterator[Remark]:
     where = f"device node {node.path}"
     yield from _climbing(where, node.path, node.host_path)
     if node.type == "b":
-        yield Finding(where, "is a block device", "a disk of the host")
+        yield Remark(where, "is a block device", "a disk of the host")
 
 
-def _climbing(where: str, *texts: str) -> Iterator[Finding]:
+def _climbing(where: str, *texts: str) -> Iterator[Remark]:
     for text in filter(_climbs, texts):
-        yield Finding(where, f"climbs out with '..': {text}", "may end outside the named folder")
+        yield Remark(where, f"climbs out with '..': {text}", "may end outside the named folder")
 
 
 def _climbs(text: str) -> bool:
