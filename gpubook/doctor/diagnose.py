@@ -113,12 +113,12 @@ class _Scan:
         anchors = self._present(text)
         if not anchors:
             return
-        seen = squeeze(plain(carry))
+        before = squeeze(plain(carry))
         for rule, symptom in chain.from_iterable(self._by_anchor[anchor] for anchor in anchors):
             problem = self.found.get(rule.id)
             if problem and problem.symptom is symptom:
                 if problem.count < _MANY:
-                    more = _count(symptom, text) - _count(symptom, seen)
+                    more = _count(symptom, text) - _count(symptom, before)
                     problem.count = min(_MANY, problem.count + max(0, more))
                 continue
             if problem and problem.symptom.weight >= symptom.weight:

@@ -25,12 +25,12 @@ class Item:
     target: str
 
 
-def classify(seen: Observation) -> tuple[Item, ...]:
-    """Every mount, node, variable and hook of ``seen``, classified."""
-    items = [_mount(mount, seen) for mount in seen.mounts]
-    items += [_device(path, seen) for path in _own_nodes(seen)]
-    items += [_variable(name, value, seen) for name, value in seen.env.items()]
-    items += [_hook(hook) for hook in (seen.oci.hooks if seen.oci else ())]
+def classify(container: Observation) -> tuple[Item, ...]:
+    """Every mount, node, variable and hook of ``container``, classified."""
+    items = [_mount(mount, container) for mount in container.mounts]
+    items += [_device(path, container) for path in _own_nodes(container)]
+    items += [_variable(name, value, container) for name, value in container.env.items()]
+    items += [_hook(hook) for hook in (container.oci.hooks if container.oci else ())]
     return tuple(items)
 
 
@@ -41,33 +41,33 @@ def _known(kind: str, target: str) -> Item:
     return Item(kind, "injected", known.class_id, target)
 
 
-def _mount(mount: Mount, seen: Observation) -> Item:
+def _mount(mount: Mount, container: Observation) -> Item:
     for pattern, types in classes.DOCKER_MOUNTS:
         if pattern.fullmatch(mount.target) and (not types or mount.fstype in types):
             return Item("mount", "engine", "", mount.target)
-    if seen.request and mount.target in seen.request.mounts:
+    if container.request and mount.target in container.request.mounts:
         return Item("mount", "asked", "", mount.target)
     return _known("mount", mount.target)
 
 
-def _own_nodes(seen: Observation) -> list[str]:
+def _own_nodes(container: Observation) -> list[str]:
     """Nodes by path, those that are bind mounts left out: they are in the table as mounts."""
-    listed = (*seen.devices, *(seen.oci.devices if seen.oci else ()))
-    mounted = {m.target for m in seen.mounts}
+    listed = (*container.devices, *(container.oci.devices if container.oci else ()))
+    mounted = {m.target for m in container.mounts}
     return list(dict.fromkeys(node.path for node in listed if node.path not in mounted))
 
 
-def _device(path: str, seen: Observation) -> Item:
+def _device(path: str, container: Observation) -> Item:
     if path.removeprefix("/dev/") in classes.DOCKER_NODES:
         return Item("device", "engine", "", path)
-    if seen.request and path in seen.request.devices and known_path(path) is None:
+    if container.request and path in container.request.devices and known_path(path) is None:
         return Item("device", "injected", "device-flag", path)
     return _known("device", path)
 
 
-def _variable(name: str, value: str, seen: Observation) -> Item:
+def _variable(name: str, value: str, container: Observation) -> Item:
     line = f"{name}={value}"
-    if seen.request and line in seen.request.env:
+    if container.request and line in container.request.env:
         return Item("env", "asked", "", line)
     if name in classes.ENVIRONMENT:
         return Item("env", "injected", "environment", line)

@@ -29,7 +29,7 @@ PATHS = {
 class Reason:
     """One observation that bears on the decision."""
 
-    seen: str
+    sign: str
     where: str
     speaks_for: str
 
@@ -47,11 +47,11 @@ class Decision:
         return PATHS[self.path]
 
 
-def decide(seen: Observation, items: tuple[Item, ...] | None = None) -> Decision:
+def decide(container: Observation, items: tuple[Item, ...] | None = None) -> Decision:
     """Decide the path of one container. ``items`` saves classifying it again."""
-    items = classify(seen) if items is None else items
-    reasons = _from_hooks(seen) + _from_inside(seen, items) + _from_request(seen)
-    path = _choose(seen, items, reasons)
+    items = classify(container) if items is None else items
+    reasons = _from_hooks(container) + _from_inside(container, items) + _from_request(container)
+    path = _choose(container, items, reasons)
     if path == "none":
         what = "no driver file, no GPU node, no hook of the toolkit"
         reasons.append(Reason(what, "everything read", "none"))
@@ -60,27 +60,27 @@ def decide(seen: Observation, items: tuple[Item, ...] | None = None) -> Decision
     return Decision(path, agreeing, tuple(r for r in reasons if r not in agreeing))
 
 
-def _from_hooks(seen: Observation) -> list[Reason]:
-    if seen.oci is None:
+def _from_hooks(container: Observation) -> list[Reason]:
+    if container.oci is None:
         return []
     votes = []
-    for hook in seen.oci.hooks:
+    for hook in container.oci.hooks:
         program = posixpath.basename(hook.path)
         if program == "nvidia-container-runtime-hook":
             votes.append((f"{hook.stage} hook {program}", "legacy"))
         elif program in ("nvidia-cdi-hook", "nvidia-ctk") and hook.stage != "prestart":
             votes.append((f"{hook.stage} hook {program}", "cdi"))
-    if any(node.path.startswith("/dev/nvidia") for node in seen.oci.devices):
+    if any(node.path.startswith("/dev/nvidia") for node in container.oci.devices):
         votes.append(("GPU nodes listed in linux.devices", "cdi"))
     return [Reason(what, "OCI spec", path) for what, path in dict.fromkeys(votes)]
 
 
-def _from_inside(seen: Observation, items: tuple[Item, ...]) -> list[Reason]:
+def _from_inside(container: Observation, items: tuple[Item, ...]) -> list[Reason]:
     ours = [i for i in items if i.origin == "injected"]
     mounts = {i.target for i in ours if i.kind == "mount"}
     classes = {i.class_id for i in ours}
     mounted = sorted(t for t in mounts if t.startswith("/dev/nvidia"))
-    void = seen.env.get("NVIDIA_VISIBLE_DEVICES") == "void"
+    void = container.env.get("NVIDIA_VISIBLE_DEVICES") == "void"
     signs = (
         (mounted, f"device nodes are bind mounts ({', '.join(mounted)})", "mountinfo", "legacy"),
         (
@@ -107,8 +107,8 @@ def _from_inside(seen: Observation, items: tuple[Item, ...]) -> list[Reason]:
     return [Reason(what, where, path) for shows, what, where, path in signs if shows]
 
 
-def _from_request(seen: Observation) -> list[Reason]:
-    request = seen.request
+def _from_request(container: Observation) -> list[Reason]:
+    request = container.request
     if request is None:
         return []
     votes = []
@@ -117,7 +117,7 @@ def _from_request(seen: Observation) -> list[Reason]:
             votes.append((f"asked for the CDI device {', '.join(ask['ids'])}", "engine-cdi"))
         elif ask["driver"] in ("", "nvidia") and ["gpu"] in ask["capabilities"]:
             # --gpus says that a GPU was wanted, not how it came; the engine's version decides
-            path = "engine-cdi" if _shows_cdi(seen) else "legacy"
+            path = "engine-cdi" if _shows_cdi(container) else "legacy"
             votes.append(("asked with --gpus, with no runtime of NVIDIA's", path))
     if request.runtime == "nvidia":
         votes.append(("the container's runtime is nvidia", "jit-cdi"))
@@ -127,10 +127,10 @@ def _from_request(seen: Observation) -> list[Reason]:
     return [Reason(what, "docker inspect", path) for what, path in votes]
 
 
-def _shows_cdi(seen: Observation) -> bool:
-    hooks = seen.oci.hooks if seen.oci else ()
+def _shows_cdi(container: Observation) -> bool:
+    hooks = container.oci.hooks if container.oci else ()
     by_hook = any("cdi-hook" in h.path or h.args[1:2] == ("hook",) for h in hooks)
-    return by_hook or seen.env.get("NVIDIA_VISIBLE_DEVICES") == "void"
+    return by_hook or container.env.get("NVIDIA_VISIBLE_DEVICES") == "void"
 
 
 def _has_driver(items: tuple[Item, ...]) -> bool:
@@ -139,7 +139,7 @@ def _has_driver(items: tuple[Item, ...]) -> bool:
     )
 
 
-def _choose(seen: Observation, items: tuple[Item, ...], reasons: list[Reason]) -> str:
+def _choose(container: Observation, items: tuple[Item, ...], reasons: list[Reason]) -> str:
     votes = {r.speaks_for for r in reasons}
     present = any(i.origin == "injected" and i.kind != "env" for i in items)
     if "wsl2" in votes:
@@ -148,7 +148,7 @@ def _choose(seen: Observation, items: tuple[Item, ...], reasons: list[Reason]) -
         # the nvidia runtime in legacy mode and --gpus end in the same hook
         return "legacy"
     if "cdi" in votes and present:
-        if "engine-cdi" in votes and seen.request and seen.request.runtime != "nvidia":
+        if "engine-cdi" in votes and container.request and container.request.runtime != "nvidia":
             return "engine-cdi"
         if "jit-cdi" in votes and "engine-cdi" not in votes:
             return "jit-cdi"

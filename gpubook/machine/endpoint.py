@@ -244,10 +244,10 @@ def _other_engine(path: Path) -> str:
     ]
     for other in places:
         try:
-            found = other != path and other.is_socket()
+            there = other != path and other.is_socket()
         except OSError:  # a folder that we may not even look into
-            found = False
-        if found:
+            there = False
+        if there:
             return f", or use the engine at {other}: `export DOCKER_HOST=unix://{other}`"
     return ""
 

@@ -93,13 +93,13 @@ def visible(gpus: Sequence[Gpu], env: Mapping[str, str] = os.environ) -> tuple[G
     chosen = env.get("CUDA_VISIBLE_DEVICES")
     if chosen is None:
         return tuple(gpus)
-    seen: list[Gpu] = []
+    shown: list[Gpu] = []
     for word in chosen.split(","):
         gpu = _named(word.strip(), gpus)
         if gpu is None:
             break
-        seen.append(gpu)
-    return tuple(seen)
+        shown.append(gpu)
+    return tuple(shown)
 
 
 def _named(word: str, gpus: Sequence[Gpu]) -> Gpu | None:

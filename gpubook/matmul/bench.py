@@ -58,9 +58,9 @@ def bench(device: str | None = None, n: int | None = None, *, seconds: float = 0
 
 def _row(kind: Kind, device: str, n: int | None, seconds: float) -> dict:
     row = products.measure(kind, device=device, n=n, seconds=seconds)
-    made = products.operands(kind, row["n"], device)
+    pair = products.operands(kind, row["n"], device)
     with products.precision(kind, device):
-        ours, theirs = _rounds(made.multiply, device, seconds)
+        ours, theirs = _rounds(pair.multiply, device, seconds)
     row["rounds_seconds"] = ours
     row["reference"] = {
         "method": _REFERENCE[device][0],

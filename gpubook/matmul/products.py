@@ -103,17 +103,17 @@ def _times(matrix: Any, columns: Any) -> Any:
     return torch.cat([matrix[i : i + _CHUNK].float().double() @ columns for i in rows])
 
 
-def check(made: Operands) -> dict:
+def check(pair: Operands) -> dict:
     """Multiply once into poisoned memory and judge the result.
 
     Raises WrongProduct when the error is beyond the kind's bound, or not a number.
     """
-    made.out.fill_(float("nan"))  # an element that is never written shows
-    error = relative_error(made.a, made.b, made.multiply())
-    bound = made.kind.error_bound(made.a.shape[0])
+    pair.out.fill_(float("nan"))  # an element that is never written shows
+    error = relative_error(pair.a, pair.b, pair.multiply())
+    bound = pair.kind.error_bound(pair.a.shape[0])
     if not error <= bound:
         raise WrongProduct(
-            f"{made.kind.title}: the product is off by {error:.1e} (relative), "
+            f"{pair.kind.title}: the product is off by {error:.1e} (relative), "
             f"rounding explains {bound:.1e} at most"
         )
     return {"error": error, "bound": bound}
@@ -149,29 +149,29 @@ def measure(
     """
     with _one_line_for_memory(kind), precision(kind, device):
         fitted = _fitted(kind, device, n)
-        made = operands(kind, fitted.n, device)
+        pair = operands(kind, fitted.n, device)
         row = {"device": device, "name": device_name(device), "kind": kind.name, "n": fitted.n}
-        row |= {"fit": fitted.text} | check(made)
+        row |= {"fit": fitted.text} | check(pair)
         if device == "cuda":
-            proof = unit.prove(kind, unit.profile(made.multiply)).record()
-            taken, state = _time_on_gpu(made, seconds, sampled)
+            proof = unit.prove(kind, unit.profile(pair.multiply)).record()
+            taken, state = _time_on_gpu(pair, seconds, sampled)
             row |= {"unit": proof, "settings": unit.settings(), "state": state}
         else:
-            taken = timing.time_cpu(made.multiply, threads=threads(), seconds=seconds)
+            taken = timing.time_cpu(pair.multiply, threads=threads(), seconds=seconds)
             row |= {"unit": None, "settings": None, "state": None}
     gpu = row["name"] if device == "cuda" else None
     return row | taken.record() | rates(kind, fitted.n, taken.median, gpu)
 
 
 def _time_on_gpu(
-    made: Operands, seconds: float, sampled: bool
+    pair: Operands, seconds: float, sampled: bool
 ) -> tuple[timing.Timing, dict | None]:
     import torch
 
     flush = timing.l2_flush()
     watch = Sampler(interval=0.02, gpu=0) if sampled else None
     with watch or contextlib.nullcontext():
-        taken = timing.time_cuda(made.multiply, cuda=torch.cuda, flush=flush, seconds=seconds)
+        taken = timing.time_cuda(pair.multiply, cuda=torch.cuda, flush=flush, seconds=seconds)
     return taken, state(watch.samples) if watch else None
 
 

@@ -77,13 +77,13 @@ def sweep(device: str, kind: Kind, largest: int, *, seconds: float = 0.4) -> lis
     rows = []
     with products.precision(kind, device):
         for n in sizes(products.largest_that_fits(kind, device, largest)):
-            made = products.operands(kind, n, device)
+            pair = products.operands(kind, n, device)
             if device == "cuda":
                 taken = timing.time_cuda(
-                    made.multiply, cuda=torch.cuda, flush=timing.l2_flush(), seconds=seconds
+                    pair.multiply, cuda=torch.cuda, flush=timing.l2_flush(), seconds=seconds
                 )
             else:
-                taken = timing.time_cpu(made.multiply, threads=THREADS, seconds=seconds)
+                taken = timing.time_cpu(pair.multiply, threads=THREADS, seconds=seconds)
             row = {"device": device, "kind": kind.name, "n": n} | taken.record()
             row["tflops"] = kinds.flops(n) / taken.best / 1e12
             row["intensity"] = kinds.intensity(kind, n)
@@ -129,7 +129,7 @@ def bound(row: dict, *, launch_seconds: float, peak_tflops: float, bytes_per_sec
 def explain(rows: Sequence[dict], *, peak_tflops: float, bytes_per_second: float) -> list[dict]:
     """The rows of a sweep with the roof at their intensity, the share of it, and their bound."""
     launch = min(row["best_seconds"] for row in rows)
-    told = []
+    explained = []
     for row in rows:
         roof = attainable(
             row["intensity"], peak_tflops=peak_tflops, bytes_per_second=bytes_per_second
@@ -140,5 +140,5 @@ def explain(rows: Sequence[dict], *, peak_tflops: float, bytes_per_second: float
             peak_tflops=peak_tflops,
             bytes_per_second=bytes_per_second,
         )
-        told.append(row | {"roof_tflops": roof, "share": row["tflops"] / roof, "bound": why})
-    return told
+        explained.append(row | {"roof_tflops": roof, "share": row["tflops"] / roof, "bound": why})
+    return explained

@@ -71,13 +71,13 @@ def check(folder: Path) -> list[Finding]:
         line = f"result.json: {error.strerror}" if isinstance(error, OSError) else str(error)
         return [missing(name, line) for name in ("result", "container")]
     wrong = problem(value)
-    told = f"result.json: {wrong}"
-    first = missing("result", told) if wrong else met("result", line_of(value))
+    line = f"result.json: {wrong}"
+    first = missing("result", line) if wrong else met("result", line_of(value))
     outside = container_problem(value)
     if outside:
         return [first, missing("container", f"result.json: {outside}")]
-    said = value["container"]
-    return [first, met("container", f"root on {said['root_filesystem']}, uid {said['uid']}")]
+    place = value["container"]
+    return [first, met("container", f"root on {place['root_filesystem']}, uid {place['uid']}")]
 
 
 def line_of(value: dict) -> str:

@@ -114,7 +114,7 @@ def test_a_gpu_that_was_asked_for_and_did_not_come_is_no_gpu_and_says_so():
     seen = replace(SEEN["no-gpu"], request=SEEN["legacy"].request)
     decision = injection.decide(seen)
     assert decision.path == "none"
-    assert any("--gpus" in reason.seen for reason in decision.against)
+    assert any("--gpus" in reason.sign for reason in decision.against)
 
 
 def test_nodes_passed_by_hand_are_the_path_of_device_flags():
