@@ -17,7 +17,7 @@ from gpubook.doctor.common import (
 )
 from gpubook.doctor.facts import Facts, Unread
 from gpubook.doctor.finding import Finding, ok, problem, warning
-from gpubook.doctor.rules import numbers
+from gpubook.machine.host import numbers
 from gpubook.machine.info import dict_of, has_toolkit
 
 CDI_KNOWN = (25,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpubook.doctor.facts import Facts
-from gpubook.doctor.rules import numbers
+from gpubook.machine.host import numbers
 
 INSTALL_ENGINE = (
     "sudo apt-get install -y docker-ce docker-ce-cli containerd.io docker-buildx-plugin "

@@ -10,8 +10,8 @@ from gpubook.doctor import compat
 from gpubook.doctor.common import INSTALL_DRIVER, gpus, has_gpu, module, renew, versions
 from gpubook.doctor.facts import NOT_ASKED, Facts
 from gpubook.doctor.finding import Finding, by_rule, ok, problem, warning
-from gpubook.doctor.rules import numbers
 from gpubook.machine.gpus import Driver, Gpu
+from gpubook.machine.host import numbers
 
 UVM = "nvidia-uvm"
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from gpubook.doctor.plain import squeeze
 from gpubook.errors import BookError
+from gpubook.machine.host import numbers
 
 GAP = 160
 """How many characters " ... " in a symptom may stand for, blanks not counted."""
@@ -81,12 +82,6 @@ class Rule:
 
 
 _CONDITION = re.compile(r"(engine|toolkit)(>=|<)(\d+(?:\.\d+){0,2})")
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """``(28, 5, 2)`` for ``28.5.2+dfsg4``; empty for what is no version."""
-    match = re.match(r"v?(\d+(?:\.\d+){0,3})", version)
-    return tuple(int(part) for part in match[1].split(".")) if match else ()
 
 
 def _holds(word: str, versions: dict[str, str]) -> bool | None:

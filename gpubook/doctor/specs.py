@@ -8,10 +8,10 @@ from pathlib import Path
 from gpubook.doctor.common import BY_SERVICE, engine_info, has_gpu, module, renew, toolkit_version
 from gpubook.doctor.facts import Facts
 from gpubook.doctor.finding import Finding, ok, problem, warning
-from gpubook.doctor.rules import numbers
 from gpubook.errors import BookError
 from gpubook.injection.cdi import Edits, Spec, parse
 from gpubook.injection.classes import library_version
+from gpubook.machine.host import numbers
 
 GPUS_BY_CDI = (29, 2)
 REFRESH = "sudo systemctl enable --now nvidia-cdi-refresh.path nvidia-cdi-refresh.service"

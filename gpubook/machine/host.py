@@ -137,6 +137,12 @@ def toolkit(host: Host) -> dict[str, Any]:
     return {"programs": programs, "version": match[1] if match else ""}
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """``(28, 5, 2)`` for ``28.5.2+dfsg4``; empty for what is no version."""
+    match = re.match(r"v?(\d+(?:\.\d+){0,3})", version.strip())
+    return tuple(int(part) for part in match[1].split(".")) if match else ()
+
+
 def package(name: str) -> str | None:
     """The version of an installed Python package."""
     try:

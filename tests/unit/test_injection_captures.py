@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gpubook import injection
+from gpubook.errors import BookError
 from gpubook.injection.cdi import Hook
 from gpubook.injection.classes import library_version
 from tests.captured import CAPTURES, counts, injected, observation, unknown
@@ -201,6 +202,11 @@ def test_every_library_has_the_version_of_the_drivers_module(folder):
 )
 def test_versions_say_which_path_a_request_takes(way, docker, toolkit, cdi, path):
     assert injection.expected_path(way, docker=docker, toolkit=toolkit, cdi_enabled=cdi) == path
+
+
+def test_what_is_no_version_is_refused_by_name():
+    with pytest.raises(BookError, match="'latest' does not start with a version number"):
+        injection.expected_path("gpus", docker="latest", toolkit="1.20.0")
 
 
 def test_the_rule_of_versions_agrees_with_what_the_captures_show():
