@@ -43,9 +43,9 @@ def _build(folder: Path, tag: str, arguments: Sequence[str]) -> Finding:
     done = _docker(["build", "--tag", tag, *given, "--", str(folder)], BUILD_SECONDS)
     if done is None:
         return missing("builds", f"docker build was still busy after {BUILD_SECONDS // 60} minutes")
-    code, _, stderr = done
+    code, _, said = done
     if code != 0:
-        return missing("builds", f"docker build ended with {code}: {last_error(stderr)}")
+        return missing("builds", f"docker build ended with {code}: {last_error(said)}")
     looked = _docker(["image", "inspect", tag], 60)
     size = json.loads(looked[1])[0]["Size"] if looked and looked[0] == 0 else 0
     return met("builds", f"an image of {size / 2**20:.0f} MiB")
@@ -58,9 +58,9 @@ def _run(tag: str, gpu: bool) -> Finding:
     if done is None:
         _docker(["rm", "--force", name], 60)
         return missing("runs", f"the container was still running after {RUN_SECONDS // 60} minutes")
-    code, printed, stderr = done
+    code, printed, said = done
     if code != 0:
-        return missing("runs", f"the container ended with {code}: {last_error(stderr or printed)}")
+        return missing("runs", f"the container ended with {code}: {last_error(said or printed)}")
     return judge(printed, _user(tag))
 
 
@@ -84,9 +84,9 @@ def _user(tag: str) -> str:
     return looked[1].strip() if looked and looked[0] == 0 else ""
 
 
-def last_error(output: str) -> str:
+def last_error(said: str) -> str:
     """The line of a build's or a program's output that tells most: the last that says error."""
-    lines = [line.strip() for line in _ANSI.sub("", output).splitlines() if line.strip()]
+    lines = [line.strip() for line in _ANSI.sub("", said).splitlines() if line.strip()]
     errors = [line for line in lines if re.search(r"error", line, re.IGNORECASE)]
     return (errors or lines or ["it said nothing"])[-1][:200]
 
@@ -105,5 +105,5 @@ def _docker(words: Sequence[str], seconds: float) -> tuple[int, str, str] | None
         )
     except subprocess.TimeoutExpired:
         return None
-    streams = (part.decode("utf-8", "replace") for part in (done.stdout, done.stderr))
-    return done.returncode, *streams
+    said = [part.decode("utf-8", "replace") for part in (done.stdout, done.stderr)]
+    return done.returncode, said[0], said[1]

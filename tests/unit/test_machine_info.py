@@ -43,6 +43,11 @@ def test_a_rootless_engine_is_recognised():
     assert parse_info(INFO | {"SecurityOptions": ["name=rootless"]})["rootless"] is True
 
 
+def test_a_device_that_is_none_of_cdis_is_left_out():
+    others = [{"Source": "other", "ID": "a"}, {"Source": "cdi", "ID": "b"}, {"Source": "cdi"}, 5]
+    assert parse_info(INFO | {"DiscoveredDevices": others})["cdi"]["devices"] == ["b"]
+
+
 def test_an_engine_without_cdi_has_no_folders_and_no_devices():
     old = {k: v for k, v in INFO.items() if k not in ("CDISpecDirs", "DiscoveredDevices")}
     assert parse_info(old)["cdi"] == {"directories": [], "devices": []}
