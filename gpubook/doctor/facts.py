@@ -22,6 +22,7 @@ from gpubook.engine import daemon_config
 from gpubook.errors import BookError
 from gpubook.machine import gpus, info
 from gpubook.machine import host as hosts
+from gpubook.machine.endpoint import sockets
 from gpubook.machine.gpus import Driver
 from gpubook.machine.host import Host
 
@@ -198,17 +199,8 @@ def _amd(host: Host) -> dict[str, Any]:
 
 
 def _engines(host: Host) -> list[str]:
-    """The sockets of all engines that could answer here, by what installed them."""
-    home = host.env.get("HOME") or "/"
-    runtime = host.env.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    sockets = {
-        "Docker Engine": "/run/docker.sock",
-        "the snap": "/run/snap.docker/docker.sock",
-        "a rootless engine": f"{runtime}/docker.sock",
-        "Docker Desktop": f"{home}/.docker/desktop/docker.sock",
-        "Podman": "/run/podman/podman.sock",
-    }
-    return [name for name, path in sockets.items() if host.path(path).exists()]
+    """The engines that could answer here, by what installed them."""
+    return [name for name, path in sockets(host.env).items() if host.path(path).exists()]
 
 
 def _mountinfo(host: Host) -> str:

@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -236,19 +236,26 @@ def _user() -> str:
         return "$USER"
 
 
+def sockets(env: Mapping[str, str]) -> dict[str, str]:
+    """Where each kind of engine that could be here listens, by what installs it."""
+    runtime = env.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return {
+        "Docker Engine": "/run/docker.sock",
+        "the snap": "/run/snap.docker/docker.sock",
+        "a rootless engine": f"{runtime}/docker.sock",
+        "Docker Desktop": f"{env.get('HOME') or '/'}/.docker/desktop/docker.sock",
+        "Podman": "/run/podman/podman.sock",
+    }
+
+
 def _other_engine(path: Path) -> str:
     """A hint where another engine's socket is: rootless, or Docker Desktop."""
-    places = [
-        Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")) / "docker.sock",
-        files.home() / ".docker" / "desktop" / "docker.sock",
-    ]
-    for other in places:
-        try:
-            there = other != path and other.is_socket()
-        except OSError:  # a folder that we may not even look into
-            there = False
-        if there:
-            return f", or use the engine at {other}: `export DOCKER_HOST=unix://{other}`"
+    known = sockets(os.environ)
+    for name in ("a rootless engine", "Docker Desktop"):
+        other = Path(known[name])
+        with suppress(OSError):  # a folder that we may not even look into
+            if other != path and other.is_socket():
+                return f", or use the engine at {other}: `export DOCKER_HOST=unix://{other}`"
     return ""
 
 

@@ -75,7 +75,9 @@ def _rounds(run: Callable[[], object], device: str, seconds: float) -> tuple[lis
     """Medians of our timer and of the reference, in turn, so that both meet the same clocks."""
     ours, theirs = [], []
     turns = [
-        lambda: ours.append(_ours(run, device, seconds).median),
+        lambda: ours.append(
+            timing.time_on(device, run, threads=products.threads(), seconds=seconds).median
+        ),
         lambda: theirs.append(_REFERENCE[device][1](run, seconds)),
     ]
     for _ in range(ROUNDS[device]):
@@ -83,14 +85,6 @@ def _rounds(run: Callable[[], object], device: str, seconds: float) -> tuple[lis
             turn()
         turns.reverse()
     return ours, theirs
-
-
-def _ours(run: Callable[[], object], device: str, seconds: float) -> timing.Timing:
-    if device == "cpu":
-        return timing.time_cpu(run, threads=products.threads(), seconds=seconds)
-    import torch
-
-    return timing.time_cuda(run, cuda=torch.cuda, flush=timing.l2_flush(), seconds=seconds)
 
 
 def _do_bench(run: Callable[[], object], seconds: float) -> float:

@@ -152,27 +152,18 @@ def measure(
         pair = operands(kind, fitted.n, device)
         row = {"device": device, "name": device_name(device), "kind": kind.name, "n": fitted.n}
         row |= {"fit": fitted.text} | check(pair)
-        if device == "cuda":
-            proof = unit.prove(kind, unit.profile(pair.multiply)).record()
-            taken, state = _time_on_gpu(pair, seconds, sampled)
-            row |= {"unit": proof, "settings": unit.settings(), "state": state}
-        else:
-            taken = timing.time_cpu(pair.multiply, threads=threads(), seconds=seconds)
-            row |= {"unit": None, "settings": None, "state": None}
-    gpu = row["name"] if device == "cuda" else None
+        on_gpu = device == "cuda"
+        proof = unit.prove(kind, unit.profile(pair.multiply)).record() if on_gpu else None
+        watch = Sampler(interval=0.02, gpu=0) if on_gpu and sampled else None
+        with watch or contextlib.nullcontext():
+            taken = timing.time_on(device, pair.multiply, threads=threads(), seconds=seconds)
+        row |= {
+            "unit": proof,
+            "settings": unit.settings() if on_gpu else None,
+            "state": state(watch.samples) if watch else None,
+        }
+    gpu = row["name"] if on_gpu else None
     return row | taken.record() | rates(kind, fitted.n, taken.median, gpu)
-
-
-def _time_on_gpu(
-    pair: Operands, seconds: float, sampled: bool
-) -> tuple[timing.Timing, dict | None]:
-    import torch
-
-    flush = timing.l2_flush()
-    watch = Sampler(interval=0.02, gpu=0) if sampled else None
-    with watch or contextlib.nullcontext():
-        taken = timing.time_cuda(pair.multiply, cuda=torch.cuda, flush=flush, seconds=seconds)
-    return taken, state(watch.samples) if watch else None
 
 
 def state(samples: Sequence[dict]) -> dict | None:

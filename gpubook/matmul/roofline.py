@@ -29,12 +29,9 @@ def bandwidth(device: str, *, seconds: float = 0.5) -> dict:
     size = COPY_BYTES[device]
     source = torch.ones(size // 4, device=device)
     target = torch.empty_like(source)
-    if device == "cuda":
-        taken = timing.time_cuda(
-            lambda: target.copy_(source), cuda=torch.cuda, flush=None, seconds=seconds
-        )
-    else:
-        taken = timing.time_cpu(lambda: target.copy_(source), threads=THREADS, seconds=seconds)
+    taken = timing.time_on(
+        device, lambda: target.copy_(source), threads=THREADS, seconds=seconds, flushed=False
+    )
     return {
         "device": device,
         "array_bytes": size,
@@ -72,18 +69,11 @@ def sweep(device: str, kind: Kind, largest: int, *, seconds: float = 0.4) -> lis
     best run, as for the copy that the roof comes from: a roof says what is possible. The L2
     cache is overwritten on a GPU; a CPU's caches stay as the run before left them.
     """
-    import torch
-
     rows = []
     with products.precision(kind, device):
         for n in sizes(products.largest_that_fits(kind, device, largest)):
             pair = products.operands(kind, n, device)
-            if device == "cuda":
-                taken = timing.time_cuda(
-                    pair.multiply, cuda=torch.cuda, flush=timing.l2_flush(), seconds=seconds
-                )
-            else:
-                taken = timing.time_cpu(pair.multiply, threads=THREADS, seconds=seconds)
+            taken = timing.time_on(device, pair.multiply, threads=THREADS, seconds=seconds)
             row = {"device": device, "kind": kind.name, "n": n} | taken.record()
             row["tflops"] = kinds.flops(n) / taken.best / 1e12
             row["intensity"] = kinds.intensity(kind, n)

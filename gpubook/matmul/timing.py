@@ -143,6 +143,18 @@ def time_cpu(run: Callable[[], object], *, threads: int, seconds: float = 0.5) -
     )
 
 
+def time_on(
+    device: str, run: Callable[[], object], *, threads: int, seconds: float, flushed: bool = True
+) -> Timing:
+    """Time ``run`` by the clock of its device; ``flushed``: a GPU's L2 is overwritten each time."""
+    if device == "cpu":
+        return time_cpu(run, threads=threads, seconds=seconds)
+    import torch
+
+    flush = l2_flush() if flushed else None
+    return time_cuda(run, cuda=torch.cuda, flush=flush, seconds=seconds)
+
+
 def compare(first: Sequence[float], second: Sequence[float]) -> float:
     """The ratio of two series' medians, for a claim such as "within 3 %"."""
     return statistics.median(first) / statistics.median(second)
