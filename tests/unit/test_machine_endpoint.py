@@ -113,25 +113,28 @@ def test_a_broken_configuration_is_named_by_its_path(home):
         resolve({}, home)
 
 
-def test_a_missing_socket_says_where_it_looked_and_how_to_start_the_engine(folder):
-    where = Endpoint(f"unix://{folder}/no.sock", "DOCKER_HOST")
-    with pytest.raises(
-        endpoint.EngineUnreachable, match=r"no\.sock \(from DOCKER_HOST\).*systemctl"
-    ):
-        connect(where)
-
-
-def test_a_socket_that_nobody_listens_at_is_unreachable_too(folder):
+@pytest.mark.parametrize(
+    ("host", "kind", "says"),
+    [
+        ("unix://FOLDER/no.sock", "EngineUnreachable", r"no\.sock \(from DOCKER_HOST\).*systemctl"),
+        ("unix://FOLDER/dead.sock", "EngineUnreachable", "Connection refused"),
+        (
+            "unix:///run/user/4242424/docker.sock",  # started by the user, not by root
+            "RootlessStopped",
+            "systemctl --user start docker",
+        ),
+        ("tcp://127.0.0.1:PORT", "EngineUnreachable", "127.0.0.1:"),
+    ],
+)
+def test_an_engine_that_cannot_be_reached_is_named_with_what_to_type(folder, host, kind, says):
     with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(folder / "d.sock"))
-    with pytest.raises(endpoint.EngineUnreachable, match="Connection refused"):
-        connect(Endpoint(f"unix://{folder}/d.sock", "the default"))
-
-
-def test_a_stopped_rootless_engine_is_started_by_the_user_not_by_root():
-    where = Endpoint("unix:///run/user/4242424/docker.sock", "docker context use: rootless")
-    with pytest.raises(endpoint.RootlessStopped, match=r"systemctl --user start docker"):
-        connect(where)
+        dead.bind(str(folder / "dead.sock"))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))  # bound, not listening: the port refuses
+        port = listener.getsockname()[1]
+        host = host.replace("FOLDER", str(folder)).replace("PORT", str(port))
+        with pytest.raises(getattr(endpoint, kind), match=says):
+            connect(Endpoint(host, "DOCKER_HOST"))
 
 
 def test_another_engines_socket_is_offered_when_the_default_is_missing(folder, monkeypatch):
@@ -140,14 +143,6 @@ def test_another_engines_socket_is_offered_when_the_default_is_missing(folder, m
         other.bind(str(folder / "docker.sock"))
         with pytest.raises(endpoint.EngineUnreachable, match=f"DOCKER_HOST=unix://{folder}"):
             connect(Endpoint(f"unix://{folder}/no.sock", "the default"))
-
-
-def test_a_tcp_address_without_an_engine_is_unreachable():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))  # bound, not listening: the port refuses
-        port = listener.getsockname()[1]
-        with pytest.raises(endpoint.EngineUnreachable, match=f"127.0.0.1:{port}"):
-            connect(Endpoint(f"tcp://127.0.0.1:{port}", "DOCKER_HOST"))
 
 
 def test_a_denied_socket_is_not_a_missing_engine(folder, monkeypatch):
@@ -207,33 +202,22 @@ class FakeEngine:
 VERSION = {"Version": "99.0", "ApiVersion": "1.47", "MinAPIVersion": "1.24"}
 
 
-def test_an_engine_that_dies_in_the_middle_is_one_line(folder):
-    fake = FakeEngine(folder / "d.sock", [(200, VERSION)])
+@pytest.mark.parametrize(
+    ("answers", "kind", "says"),
+    [
+        ([], "EngineStopped", "stopped answering while asking for its info: look"),
+        (
+            [(400, {"message": "unknown or invalid runtime name: nvidia\nmore"})],
+            "EngineRefused",
+            "asking for its info: unknown or invalid runtime name: nvidia$",
+        ),
+        ([(200, {"podman": True})], "UnexpectedAnswer", "has no ServerVersion"),
+    ],
+)
+def test_an_engine_that_dies_refuses_or_is_none_is_one_line(folder, answers, kind, says):
+    fake = FakeEngine(folder / "d.sock", [(200, VERSION), *answers])
     with contextlib.closing(connect(Endpoint(fake.host, "the default"))) as client:
-        fake.thread.join(5)
-        with pytest.raises(
-            endpoint.EngineStopped, match="stopped answering while asking for its in"
-        ):
+        if not answers:
+            fake.thread.join(5)
+        with pytest.raises(getattr(endpoint, kind), match=says):
             info(client)
-
-
-def test_an_engines_refusal_carries_its_reason(folder):
-    body = {"message": "unknown or invalid runtime name: nvidia\nmore"}
-    fake = FakeEngine(folder / "d.sock", [(200, VERSION), (400, body)])
-    with (
-        contextlib.closing(connect(Endpoint(fake.host, "the default"))) as client,
-        pytest.raises(endpoint.EngineRefused) as raised,
-    ):
-        info(client)
-    assert str(raised.value).endswith(
-        "asking for its info: unknown or invalid runtime name: nvidia"
-    )
-
-
-def test_something_else_on_the_socket_is_not_taken_for_an_engine(folder):
-    fake = FakeEngine(folder / "d.sock", [(200, VERSION), (200, {"podman": True})])
-    with (
-        contextlib.closing(connect(Endpoint(fake.host, "the default"))) as client,
-        pytest.raises(endpoint.UnexpectedAnswer, match="has no ServerVersion"),
-    ):
-        info(client)
