@@ -5,18 +5,8 @@ search quick and indifferent to form); `facts` reads this machine, `checks`, `gp
 `inside` judge it, `probe` runs them, `report` says it. The book and the command may import it.
 """
 
-from gpubook.doctor.diagnose import Diagnosis, Problem, diagnose
-from gpubook.doctor.finding import Finding
+from gpubook.doctor.diagnose import diagnose
 from gpubook.doctor.probe import probe
-from gpubook.doctor.rules import Rule, RuleError, load
+from gpubook.doctor.rules import load
 
-__all__ = [
-    "Diagnosis",
-    "Finding",
-    "Problem",
-    "Rule",
-    "RuleError",
-    "diagnose",
-    "load",
-    "probe",
-]
+__all__ = ["diagnose", "load", "probe"]
