@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import math
 import statistics
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +14,10 @@ CONTAINER_ROOTS = ("overlay", "fuse-overlayfs", "aufs", "btrfs", "zfs", "9p")
 """Types of / in a container; a machine's own is ext4, xfs and the like."""
 
 
-@functools.cache
-def _validator():
-    import fastjsonschema
-
-    text = resources.files("gpubook.project").joinpath("result.schema.json").read_text("utf-8")
-    return fastjsonschema.compile(json.loads(text))
-
-
 def problem(value: Any) -> str:
     """What is wrong with a result, in a line; empty when nothing is."""
-    import fastjsonschema
-
-    try:
-        _validator()(value)
-    except fastjsonschema.JsonSchemaValueException as error:
-        return error.message.replace("data.", "", 1).replace("data ", "it ", 1)
+    if wrong := files.broken_rule(value, "gpubook.project", "result.schema.json"):
+        return wrong
     samples = sorted(value["samples"])
     if not all(math.isfinite(x) for x in (*samples, value["median"], value["spread"])):
         return "a figure is not finite"
