@@ -241,6 +241,11 @@ CASES = {
         "engine", {"/run/docker.sock": "", "/run/podman/podman.sock": ""}, {}, "engines", "", "",
     ),
     # driver
+    "a file named as a node": ("engine", {"/dev/nvidia0": ""}, {}, "gpu", "warning", "no NVIDIA"),
+    "a sound card": (
+        "engine", {name: text.replace("0302", "0403") for name, text in GPU_FILES.items()}, {},
+        "gpu", "warning", "no NVIDIA GPU",
+    ),
     "no driver": ("engine", GPU_FILES, {}, "driver", "problem", "no NVIDIA driver is installed"),
     "nouveau": (
         "engine", GPU_FILES | {"/sys/module/nouveau/version": ""}, {},

@@ -11,7 +11,7 @@ import pytest
 
 from gpubook import machine
 from gpubook.errors import MissingCapability, UsageError
-from gpubook.machine import gpus, info
+from gpubook.machine import gpus, host, info
 from gpubook.machine.host import Host
 from tests.unit.fake_nvml import NVMLError, fake_nvml
 from tests.unit.test_machine_endpoint import store_context
@@ -23,6 +23,16 @@ def test_the_probe_describes_this_machine():
     assert here.memory_bytes > 2**28
     assert set(here.capabilities) == set(machine.CAPABILITIES)
     assert all(capability.why for capability in here.capabilities.values())
+
+
+def test_memory_is_the_containers_limit_where_that_is_lower(tmp_path):
+    here = host.memory(Host(tmp_path))
+    assert here > 2**28
+    limit = tmp_path / "sys/fs/cgroup/memory.max"
+    limit.parent.mkdir(parents=True)
+    for text, memory in (("1000\n", 1000), ("max\n", here)):
+        limit.write_text(text)
+        assert host.memory(Host(tmp_path)) == memory
 
 
 # The engine, and what belongs to its host

@@ -50,10 +50,11 @@ def test_an_fp32_product_with_operands_rounded_to_tf32_does_not_pass_for_fp32():
 @pytest.mark.parametrize("wrong", ["transposed", "one row missing", "NaN", "infinite", "nothing"])
 def test_a_wrong_product_is_an_error(monkeypatch, wrong):
     pair = made("bf16", 96)
+    pair.multiply()  # "nothing" leaves this right product where it is
 
     def multiply(self):
         if wrong == "nothing":
-            return self.out  # as it was before: poisoned
+            return self.out
         torch.mm(self.a, self.b, out=self.out)
         if wrong == "transposed":
             self.out.copy_(self.out.t().clone())
@@ -94,6 +95,7 @@ def test_a_row_has_its_rate_from_its_own_seconds():
     assert row["tflops"] == pytest.approx(2 * 96**3 / row["seconds"] / 1e12)
     assert (row["peak_tflops"], row["share"], row["unit"]) == (None, None, None)
     assert row["error"] <= row["bound"]
+    assert f", {products.threads()} threads" in row["method"]
 
 
 def test_the_share_is_of_the_cards_peak_for_that_format():
