@@ -6,6 +6,7 @@ import json
 import socket
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -152,6 +153,15 @@ def test_cudas_number_of_a_gpu_is_not_nvmls(nvml, monkeypatch):
     assert gpus.handle(nvml, 0) == 1
     with pytest.raises(NVMLError):
         gpus.handle(nvml, 1)
+
+
+def test_a_torch_that_computes_already_says_which_gpu_it_uses(nvml, monkeypatch):
+    cuda = SimpleNamespace(
+        is_initialized=lambda: True,
+        get_device_properties=lambda index: SimpleNamespace(uuid="ba"[index]),
+    )
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert [gpus.handle(nvml, index) for index in (0, 1)] == [1, 0]
 
 
 def test_a_gpu_is_described_and_its_uuid_is_not_published(nvml, monkeypatch):
