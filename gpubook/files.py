@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import functools
 import json
 import math
 import os
@@ -17,6 +18,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
+from importlib import resources
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -187,3 +189,22 @@ def _shallow(value: Any, inner: Callable[[Any], Iterable[Any]], why: str) -> lis
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not a finite number")
+
+
+def broken_rule(value: Any, package: str, name: str) -> str:
+    """In a line, which rule of a package's JSON schema ``value`` breaks first; empty for none."""
+    import fastjsonschema
+
+    try:
+        _schema(package, name)(value)
+    except fastjsonschema.JsonSchemaValueException as error:
+        return error.message.replace("data.", "", 1).replace("data ", "it ", 1)
+    return ""
+
+
+@functools.cache
+def _schema(package: str, name: str) -> Callable[[Any], Any]:
+    import fastjsonschema
+
+    text = resources.files(package).joinpath(name).read_text("utf-8")
+    return fastjsonschema.compile(json.loads(text))

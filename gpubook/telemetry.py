@@ -2,14 +2,18 @@
 
 On a GPU the driver answers through NVML, the library behind ``nvidia-smi``; elsewhere the
 processor and memory are read through psutil. Sampling some times a second costs next to nothing.
+The products, the training and the book's own runs may import it.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
+
+from gpubook.machine import gpus
 
 UNITS = {
     "gpu_percent": "GPU utilisation (%)",
@@ -34,7 +38,8 @@ class Sampler:
     """
 
     def __init__(self, *, interval: float | None = None, gpu: int | None = None) -> None:
-        """``interval`` in seconds; ``gpu`` is an index of NVML, None for the processor only.
+        """``interval`` in seconds; ``gpu`` is CUDA's number of the GPU, the same as torch's; None
+        for the processor only.
 
         By default a GPU is asked ten times a second, which is as often as the driver renews its
         utilisation, and a processor twice.
@@ -89,41 +94,42 @@ class Sampler:
 
 
 class _Nvml:
+    """What NVML says of one GPU; None for what it, its slice or this container does not report."""
+
     def __init__(self, index: int) -> None:
         import pynvml
 
-        self._nvml = pynvml
-        pynvml.nvmlInit()
-        self._handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        self._refusal = pynvml.NVMLError
+        self._stack = ExitStack()
+        self._nvml = self._ask(lambda: self._stack.enter_context(gpus.opened()))
+        self._handle = self._ask(lambda: gpus.handle(self._nvml, index)) if self._nvml else None
 
     def read(self) -> dict[str, float | None]:
         nvml, handle = self._nvml, self._handle
-        return {
-            "gpu_percent": self._ask(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
-            "gpu_memory_bytes": self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle).used),
-            "power_watts": self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
-            "power_limit_watts": self._ask(
-                lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
+        values = {
+            "gpu_percent": lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu,
+            "gpu_memory_bytes": lambda: nvml.nvmlDeviceGetMemoryInfo(handle).used,
+            "power_watts": lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
+            "power_limit_watts": lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000,
+            "temperature_celsius": lambda: nvml.nvmlDeviceGetTemperature(
+                handle, nvml.NVML_TEMPERATURE_GPU
             ),
-            "temperature_celsius": self._ask(
-                lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
-            ),
-            "performance_state": self._ask(lambda: nvml.nvmlDeviceGetPerformanceState(handle)),
-            "gpu_memory_total_bytes": self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total),
-            "sm_clock_mhz": self._ask(
-                lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)
-            ),
+            "performance_state": lambda: nvml.nvmlDeviceGetPerformanceState(handle),
+            "gpu_memory_total_bytes": lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total,
+            "sm_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
         }
+        if handle is None:
+            return dict.fromkeys(values)
+        return {name: self._ask(question) for name, question in values.items()}
 
-    def _ask(self, question) -> float | None:
-        """One value; None where this GPU or container does not report it."""
+    def _ask(self, question: Callable[[], Any]) -> Any:
         try:
             return question()
-        except self._nvml.NVMLError:
+        except self._refusal:
             return None
 
     def close(self) -> None:
-        self._nvml.nvmlShutdown()
+        self._stack.close()
 
 
 def busiest(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import contextlib
 import io
 import json
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -194,18 +193,6 @@ def _specification(path: Path) -> None:
     cdi.parse(files.read_text(path))
 
 
-def _stub(path: Path) -> None:
-    from gpubook.injection import stub
-
-    tree = path.parent / "inside" / "tree"
-    shutil.rmtree(tree.parent, ignore_errors=True)
-    try:
-        stub.build(tree, path.parent)
-    finally:
-        outside = [p for p in tree.parent.glob("*") if p != tree]
-        assert not outside, f"written outside its folder: {outside}"
-
-
 def _questions(path: Path) -> None:
     from gpubook.evidence import checks
 
@@ -213,9 +200,15 @@ def _questions(path: Path) -> None:
 
 
 def _capture(path: Path) -> None:
-    from gpubook import injection
+    from gpubook import files, injection
 
-    injection.from_capture(path.parent)
+    whole = ROOT / "recordings/h100/captures/legacy"
+    mountinfo, inspect, *others = (
+        path if path.name == name else whole / name
+        for name in ("mountinfo", "inspect.json", "dev.txt", "env.txt")
+    )
+    texts = [files.read_text(one) for one in (mountinfo, *others)]
+    injection.decide(injection.observe(*texts, inspect=files.read_json(inspect)))
 
 
 def _log(path: Path) -> None:
@@ -256,9 +249,10 @@ def _checkpoint(path: Path) -> None:
 
 def _daemon(path: Path) -> None:
     from gpubook import files
-    from gpubook.engine import endpoint, review
+    from gpubook.engine import parse_daemon_config
+    from gpubook.machine import endpoint
 
-    review.parse_daemon_config(files.read_text(path))
+    parse_daemon_config(files.read_text(path))
     endpoint.resolve({"DOCKER_CONFIG": str(path.parent)})
 
 
@@ -355,7 +349,6 @@ def readers() -> tuple[Reader, ...]:
         Reader("containers' output", _of(f"{project}/result.json"), _printed),
         Reader("CDI specifications", _of(f"{captures}/cdi-nvidia.yaml"), _specification, share=1),
         Reader("short specifications", (CDI,), _specification),
-        Reader("stub drivers", (CDI,), _stub, "s/cdi-nvidia.yaml", 4),
         Reader("questions", (QUESTIONS,), _questions),
         Reader("mountinfo", _of(f"{legacy}/mountinfo"), _capture, "c1/mountinfo"),
         Reader("inspect", _of(f"{legacy}/inspect.json"), _capture, "c2/inspect.json"),
@@ -402,8 +395,6 @@ def fuzz(reader: Reader, cases: int, begin: int) -> int:
     ran = 0
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a disk is slower
     with tempfile.TemporaryDirectory(prefix="gpubook-fuzz-", dir=memory) as folder:
-        (Path(folder) / "s").mkdir()
-        (Path(folder) / "s" / "nvidia-smi.txt").write_text("a GPU\nEND\n", encoding="utf-8")
         for start in range(0, cases, _CHUNK):
 
             @seed(begin + start // _CHUNK)

@@ -1,21 +1,12 @@
-"""The doctor: from a symptom to its cause to the command that mends it.
+"""The doctor: from a symptom to its cause to the command that fixes it.
 
-`rules.toml` is what it knows; `diagnose` finds that in a log, `probe` looks at this machine,
-`report` says it. `plain` and `prefilter` make the search quick and indifferent to form.
+`rules.toml` is what it knows; `diagnose` looks for that in a log (`plain` and `prefilter` make the
+search quick and indifferent to form); `facts` reads this machine, `checks`, `gpu`, `specs` and
+`inside` judge it, `probe` runs them, `report` says it. The book and the command may import it.
 """
 
-from gpubook.doctor.diagnose import Diagnosis, Problem, diagnose
-from gpubook.doctor.finding import Finding
+from gpubook.doctor.diagnose import diagnose
 from gpubook.doctor.probe import probe
-from gpubook.doctor.rules import Rule, RuleError, load
+from gpubook.doctor.rules import load
 
-__all__ = [
-    "Diagnosis",
-    "Finding",
-    "Problem",
-    "Rule",
-    "RuleError",
-    "diagnose",
-    "load",
-    "probe",
-]
+__all__ = ["diagnose", "load", "probe"]

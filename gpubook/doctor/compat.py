@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 
-from gpubook.doctor.rules import numbers
+from gpubook.machine.host import numbers
 
 
 @dataclass(frozen=True)

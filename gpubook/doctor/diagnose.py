@@ -53,31 +53,27 @@ class Diagnosis:
     size: int
 
 
+def _after(word: bytes, rest: bytes) -> tuple[bytes, re.Pattern[bytes]]:
+    """A pattern with the word that it begins with: where that is not, the pattern is not tried."""
+    return word, re.compile(re.escape(word) + rest)
+
+
+_THREE = rb"(\d{1,3}\.\d{1,3}\.\d{1,3})"
+_BRANCH = rb"(\d{3}\.\d{2,3}(?:\.\d{2,3})?)"
 _VERSIONS = {
     "engine": (
-        (b"serverversion:", re.compile(rb"serverversion:(\d{1,3}\.\d{1,3}\.\d{1,3})")),
-        (b"dockerversion", re.compile(rb"dockerversion:?(\d{1,3}\.\d{1,3}\.\d{1,3})")),
-        (
-            b"server:dockerengine",
-            re.compile(
-                rb"server:dockerengine[a-z-]{0,20}engine:version:(\d{1,3}\.\d{1,3}\.\d{1,3})"
-            ),
-        ),
+        _after(b"serverversion:", _THREE),
+        _after(b"dockerversion", b":?" + _THREE),
+        _after(b"server:dockerengine", rb"[a-z-]{0,20}engine:version:" + _THREE),
     ),
     "toolkit": (
-        (b"toolkitcliversion", re.compile(rb"toolkitcliversion:?(\d{1,2}\.\d{1,3}\.\d{1,3})")),
-        (
-            b"nvidia-container-toolkit",
-            re.compile(rb"nvidia-container-toolkit[^\d]{0,12}(\d{1,2}\.\d{1,3}\.\d{1,3})"),
-        ),
-        (b"cli-version:", re.compile(rb"cli-version:(\d{1,2}\.\d{1,3}\.\d{1,3})")),
+        _after(b"toolkitcliversion", b":?" + _THREE),
+        _after(b"nvidia-container-toolkit", rb"[^\d]{0,12}" + _THREE),
+        _after(b"cli-version:", _THREE),
     ),
     "driver": (
-        (b"driverversion:", re.compile(rb"driverversion:(\d{3}\.\d{2,3}(?:\.\d{2,3})?)")),
-        (
-            b"nvrmversion:",
-            re.compile(rb"nvrmversion:[a-z_:()0-9-]{0,60}?(\d{3}\.\d{2,3}(?:\.\d\d)?)"),
-        ),
+        _after(b"driverversion:", _BRANCH),
+        _after(b"nvrmversion:", rb"[a-z_:()0-9-]{0,60}?" + _BRANCH),
     ),
 }
 
@@ -113,12 +109,12 @@ class _Scan:
         anchors = self._present(text)
         if not anchors:
             return
-        seen = squeeze(plain(carry))
+        before = squeeze(plain(carry))
         for rule, symptom in chain.from_iterable(self._by_anchor[anchor] for anchor in anchors):
             problem = self.found.get(rule.id)
             if problem and problem.symptom is symptom:
                 if problem.count < _MANY:
-                    more = _count(symptom, text) - _count(symptom, seen)
+                    more = _count(symptom, text) - _count(symptom, before)
                     problem.count = min(_MANY, problem.count + max(0, more))
                 continue
             if problem and problem.symptom.weight >= symptom.weight:

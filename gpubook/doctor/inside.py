@@ -5,33 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gpubook.doctor.checks import Check, Facts, gpu, limits, space, system, torch, usable
-from gpubook.doctor.facts import Host
+from gpubook.doctor.facts import Facts
 from gpubook.doctor.finding import Finding, ok, problem, warning
+from gpubook.errors import BookError
+from gpubook.injection import decide, parse_mountinfo
+from gpubook.injection.observation import DeviceNode, Observation
 
 _ASK = (
     "docker run --rm --gpus all IMAGE nvidia-smi",
     "docker run --rm --device nvidia.com/gpu=all IMAGE nvidia-smi",
 )
+_AS_USER = "docker run --rm --user $(id -u):$(id -g) -e HOME=/tmp IMAGE"
 
 
-def injected(facts: Facts, host: Host) -> Iterator[Finding]:
+def injected(facts: Facts) -> Iterator[Finding]:
     """What of the GPU is in this container. All or nothing is in order; a part is not."""
-    seen = facts["nodes"]["nodes"]
-    libraries = facts["driver"]["libraries"]
-    wsl = "/dev/dxg" in seen
-    parts = {
-        "a GPU's node": wsl or any(re.fullmatch(r"/dev/nvidia\d+", path) for path in seen),
-        "/dev/nvidiactl": wsl or "/dev/nvidiactl" in seen,
-        "/dev/nvidia-uvm": wsl or "/dev/nvidia-uvm" in seen,
-        "libcuda.so.1": "1" in libraries["libcuda.so"],
-        "libnvidia-ml.so.1": "1" in libraries["libnvidia-ml.so"],
-        "nvidia-smi": bool(facts["driver"]["smi"]),
-    }
-    here = [name for name, there in parts.items() if there]
+    parts = _parts(facts)
     missing = [name for name, there in parts.items() if not there]
-    if not here:
-        asked = host.env.get("NVIDIA_VISIBLE_DEVICES", "")
+    if len(missing) == len(parts):
+        asked = facts.host.env.get("NVIDIA_VISIBLE_DEVICES", "")
         but = "" if asked in ("", "void", "none") else f", although {asked!r} was asked for"
         yield warning(
             "injected",
@@ -39,102 +31,91 @@ def injected(facts: Facts, host: Host) -> Iterator[Finding]:
             "the container was started without one; programs use the CPU",
             *_ASK,
         )
-        return
-    path = _path(facts, host)
-    if missing:
+    elif missing == ["nvidia-smi"]:
+        yield warning(
+            "injected",
+            f"no nvidia-smi ({_path(facts)})",
+            "CUDA works; the capability utility was left out",
+            "docker run --rm --gpus all -e NVIDIA_DRIVER_CAPABILITIES=compute,utility IMAGE",
+        )
+    elif missing:
         why = "driver files and nodes belong together: what needs the missing part fails"
-        if missing == ["nvidia-smi"]:
-            yield warning(
-                "injected",
-                f"no nvidia-smi ({path})",
-                "CUDA works; the capability utility was left out",
-                "docker run --rm --gpus all -e NVIDIA_DRIVER_CAPABILITIES=compute,utility IMAGE",
-            )
-        else:
-            yield problem("injected", f"missing: {', '.join(missing)} ({path})", why, *_ASK)
+        yield problem("injected", f"missing: {', '.join(missing)} ({_path(facts)})", why, *_ASK)
     else:
-        yield ok("injected", f"{len(seen)} nodes, libraries and nvidia-smi; {path}")
+        number = len(facts.nodes["nodes"])
+        yield ok("injected", f"{number} nodes, libraries and nvidia-smi; {_path(facts)}")
 
 
-def _path(facts: Facts, host: Host) -> str:
+def _parts(facts: Facts) -> dict[str, bool]:
+    """All that belongs to a GPU in a container, and whether it is there."""
+    nodes, libraries = facts.nodes["nodes"], facts.driver["libraries"]
+    wsl = "/dev/dxg" in nodes
+    return {
+        "a GPU's node": wsl or any(re.fullmatch(r"/dev/nvidia\d+", path) for path in nodes),
+        "/dev/nvidiactl": wsl or "/dev/nvidiactl" in nodes,
+        "/dev/nvidia-uvm": wsl or "/dev/nvidia-uvm" in nodes,
+        "libcuda.so.1": "1" in libraries["libcuda.so"],
+        "libnvidia-ml.so.1": "1" in libraries["libnvidia-ml.so"],
+        "nvidia-smi": bool(facts.driver["smi"]),
+    }
+
+
+def _path(facts: Facts) -> str:
     """By which path it came, as far as that can be told from inside."""
-    from gpubook.errors import BookError
-    from gpubook.injection import decide, parse_mountinfo
-    from gpubook.injection.observation import DeviceNode, Observation
-
-    if not usable(facts["mountinfo"]):
+    text = facts.get("mountinfo", None)
+    if text is None:
         return "path unknown"
-    nodes = tuple(
-        DeviceNode(path, "c", node["major"], node["minor"])
-        for path, node in facts["nodes"]["nodes"].items()
-    )
+    nodes = facts.nodes["nodes"].items()
+    devices = tuple(DeviceNode(path, "c", n["major"], n["minor"]) for path, n in nodes)
     try:
-        mounts = parse_mountinfo(facts["mountinfo"])
+        mounts = parse_mountinfo(text)
     except BookError as error:
         return f"path unknown: {error}"
-    return decide(Observation(mounts=mounts, devices=nodes, env=dict(host.env))).meaning
+    return decide(Observation(mounts, devices, dict(facts.host.env))).meaning
 
 
-def user(facts: Facts, host: Host) -> Iterator[Finding]:
+def user(facts: Facts) -> Iterator[Finding]:
     """Whose files this container writes, and where it may write."""
-    seen = facts["user"]
-    folders = _mounted(facts)
-    if seen["uid"] == 0 and folders:
+    uid, folders = facts.user["uid"], _mounted(facts)
+    if uid == 0 and folders:
         yield warning(
             "user",
             f"the container runs as root, and {', '.join(folders[:3])} is mounted from the host",
             "what is written there belongs to root on the host",
-            "docker run --rm --user $(id -u):$(id -g) -e HOME=/tmp IMAGE",
+            _AS_USER,
         )
-    elif not seen["home_writable"]:
+    elif not facts.user["home_writable"]:
         yield warning(
             "user",
-            f"user {seen['uid']} may not write in HOME ({seen['home'] or 'not set'})",
+            f"user {uid} may not write in HOME ({facts.user['home'] or 'not set'})",
             "caches, of Hugging Face and Matplotlib for instance, cannot be kept",
-            "docker run --rm --user $(id -u):$(id -g) -e HOME=/tmp IMAGE",
+            _AS_USER,
         )
     else:
-        yield ok("user", f"user {seen['uid']}")
+        yield ok("user", f"user {uid}")
+
+
+_DISKS = ("ext4", "xfs", "btrfs", "zfs", "fuse", "nfs", "nfs4", "9p", "virtiofs")
+_OWN = re.compile(r"/etc/|/(dev|proc|sys|run)(/|$)|/$|/usr/(local/nvidia|lib|bin)/|/var/lib/docker")
 
 
 def _mounted(facts: Facts) -> list[str]:
     """Folders of the host that may be written here: bind mounts on disks, not the engine's own."""
-    from gpubook.errors import BookError
-    from gpubook.injection import parse_mountinfo
-
-    if not usable(facts["mountinfo"]):
-        return []
     try:
-        mounts = parse_mountinfo(facts["mountinfo"])
+        mounts = parse_mountinfo(facts.get("mountinfo", ""))
     except BookError:
         return []
-    own = re.compile(
-        r"/etc/|/(dev|proc|sys|run)(/|$)|/$|/usr/(local/nvidia|lib|bin)/|/var/lib/docker"
-    )
     return [
         m.target
         for m in mounts
-        if m.fstype in ("ext4", "xfs", "btrfs", "zfs", "fuse", "nfs", "nfs4", "9p", "virtiofs")
+        if m.fstype in _DISKS
         and m.root not in ("/", m.target)  # bound from elsewhere, not onto itself
         and "rw" in m.options
-        and not own.match(m.target)
+        and not _OWN.match(m.target)
     ]
 
 
-def no_engine(facts: Facts, host: Host) -> Iterator[Finding]:
+def no_engine(facts: Facts) -> Iterator[Finding]:
     """A container without Docker is in order."""
-    engine = facts["engine"]
-    if not engine.get("info") and not engine["command"]:
+    if not facts.engine["info"] and not facts.engine["command"]:
         yield ok("engine", "no Docker in this container: pages about the engine show recordings")
-
-
-IN_CONTAINER: tuple[tuple[Check, tuple[str, ...]], ...] = (
-    (system, ("system",)),
-    (injected, ("nodes", "driver")),
-    (gpu, ("system", "nvml")),
-    (user, ("user",)),
-    (space, ("space", "system")),
-    (limits, ("user", "system")),
-    (torch, ("torch",)),
-    (no_engine, ("engine",)),
-)

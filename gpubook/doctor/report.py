@@ -17,19 +17,19 @@ _WORDS = {"engine": "Docker", "toolkit": "toolkit"}
 
 def in_words(when: str) -> str:
     """``"engine>=25 engine<28.2"`` as ``"Docker 25 or later, before 28.2"``."""
-    said: list[str] = []
+    words: list[str] = []
     last = ""
     for word in when.split():
         for sign, form in ((">=", "{} {} or later"), ("<", "{} before {}")):
-            name, found, version = word.partition(sign)
-            if found:
+            name, condition, version = word.partition(sign)
+            if condition:
                 program = "" if name == last else _WORDS[name]
-                said.append(form.format(program, version).strip())
+                words.append(form.format(program, version).strip())
                 last = name
                 break
         else:
-            said.append({"rootless": "a rootless engine"}.get(word, word.capitalize()))
-    return ", ".join(said)
+            words.append({"rootless": "a rootless engine"}.get(word, word.capitalize()))
+    return ", ".join(words)
 
 
 def _wrapped(text: str, indent: str, first: str | None = None) -> str:
@@ -58,8 +58,8 @@ def machine_text(findings: Sequence[Finding]) -> str:
         lines += [f"          $ {command}" for command in finding.run]
     problems = sum(f.status == PROBLEM for f in findings)
     warnings = sum(f.status == WARNING for f in findings)
-    said = f"{_plural(problems, 'problem')}, {_plural(warnings, 'warning')}"
-    return "\n".join([*lines, "", said + ("" if problems else ": nothing is in the way")])
+    counted = f"{_plural(problems, 'problem')}, {_plural(warnings, 'warning')}"
+    return "\n".join([*lines, "", counted + ("" if problems else ": nothing is in the way")])
 
 
 def machine_json(findings: Sequence[Finding]) -> dict[str, Any]:

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from gpubook import files
 from gpubook.doctor.plain import squeeze
 from gpubook.errors import BookError
+from gpubook.machine.host import numbers
 
 GAP = 160
 """How many characters " ... " in a symptom may stand for, blanks not counted."""
 SHORTEST = 8
 """The least length of a symptom's longest part, so that no common word is a symptom."""
-PLACES = ("compose", "kubernetes", "podman", "rootless")
 
 
 class RuleError(BookError):
@@ -83,12 +84,6 @@ class Rule:
 _CONDITION = re.compile(r"(engine|toolkit)(>=|<)(\d+(?:\.\d+){0,2})")
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """``(28, 5, 2)`` for ``28.5.2+dfsg4``; empty for what is no version."""
-    match = re.match(r"v?(\d+(?:\.\d+){0,3})", version)
-    return tuple(int(part) for part in match[1].split(".")) if match else ()
-
-
 def _holds(word: str, versions: dict[str, str]) -> bool | None:
     match = _CONDITION.fullmatch(word)
     if match is None or not numbers(versions.get(match[1], "")):
@@ -122,46 +117,28 @@ def parse(text: str) -> tuple[Rule, ...]:
 
 
 _TEXTS = ("id", "title", "cause", "matters", "versions")
-_LISTS = ("symptoms", "sources", "examples")
+_LISTS = ("sources", "examples", "explains")
 
 
 def _rule(entry: dict[str, Any]) -> Rule:
-    name = entry.get("id", "without an id")
-
-    def need(condition: object, what: str) -> None:
-        if not condition:
-            raise RuleError(f"rule {name}: {what}")
-
-    unknown = set(entry) - {*_TEXTS, *_LISTS, "fix", "explains"}
-    need(not unknown, f"unknown keys {', '.join(sorted(unknown))}")
-    for key in _TEXTS:
-        need(isinstance(entry.get(key), str) and entry[key].strip(), f"{key} is missing")
-    need(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", entry["id"]), "an id is lower-case-with-dashes")
-    for key in (*_LISTS, "fix"):
-        need(isinstance(entry.get(key), list) and entry[key], f"{key} must have an entry")
-    for url in entry["sources"]:
-        need(re.fullmatch(r"https://[^\s<>\"]+", url), f"{url!r} is no https address")
-    fixes = []
-    for fix in entry["fix"]:
-        need(set(fix) <= {"run", "when", "note"}, f"a fix has run, when and note, not {set(fix)}")
-        need(fix.get("run") and all(isinstance(x, str) for x in fix["run"]), "a fix has no run")
-        for word in fix.get("when", "").split():
-            need(_CONDITION.fullmatch(word) or word in PLACES, f"when {word!r} is not understood")
-        fixes.append(Fix(tuple(fix["run"]), fix.get("when", ""), fix.get("note", "")))
-    symptoms = []
-    for text in entry["symptoms"]:
-        parts = tuple(squeeze(part.encode()) for part in text.split(" ... "))
-        need(all(parts), f"symptom {text!r} has an empty part")
-        need(
-            max(map(len, parts)) >= SHORTEST,
-            f"symptom {text!r} is too short: one part needs {SHORTEST} letters or more",
+    try:
+        if wrong := files.broken_rule(entry, "gpubook.doctor", "rules.schema.json"):
+            raise RuleError(wrong)
+        return Rule(
+            symptoms=tuple(map(_symptom, entry["symptoms"])),
+            fix=tuple(Fix(**fix | {"run": tuple(fix["run"])}) for fix in entry["fix"]),
+            **{key: entry[key] for key in _TEXTS},
+            **{key: tuple(entry.get(key, ())) for key in _LISTS},
         )
-        symptoms.append(Symptom(text, parts))
-    return Rule(
-        symptoms=tuple(symptoms),
-        fix=tuple(fixes),
-        sources=tuple(entry["sources"]),
-        examples=tuple(entry["examples"]),
-        explains=tuple(entry.get("explains", ())),
-        **{key: entry[key] for key in _TEXTS},
-    )
+    except RuleError as error:
+        raise RuleError(f"rule {entry.get('id', 'without an id')}: {error}") from None
+
+
+def _symptom(text: str) -> Symptom:
+    parts = tuple(squeeze(part.encode()) for part in text.split(" ... "))
+    if not all(parts):
+        raise RuleError(f"symptom {text!r} has an empty part")
+    if max(map(len, parts)) < SHORTEST:
+        least = f"one part needs {SHORTEST} letters or more"
+        raise RuleError(f"symptom {text!r} is too short: {least}")
+    return Symptom(text, parts)

@@ -1,27 +1,22 @@
-"""The images and containers of the book's own measurements: chosen, started, removed."""
+"""The images and containers of the book's own measurements: chosen and removed."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gpubook import machine
-from gpubook.engine.endpoint import ImageMissing, answering, using
+from gpubook.machine.endpoint import ImageMissing, answering, using
 
 if TYPE_CHECKING:
     from docker import DockerClient
-    from docker.models.containers import Container
 
 DEMO_IMAGES = ("ubuntu:24.04", "gpubook-base:local", "gpu-plus-container:latest")
 """Images that are enough for the demonstrations (a shell and coreutils), best first."""
 
 PYTHON_IMAGES = ("python:3.12-slim", "gpubook-base:local")
 """Images with Python that a reader's own image can start from, best first."""
-
-LABEL = "gpubook.demo"
-"""Every container that the book starts carries this label, so that it can be found and removed."""
 
 
 def choose_image(
@@ -75,42 +70,3 @@ def remove(name: str) -> None:
 def _with_tag(image: str) -> str:
     """Without a tag the SDK would pull every tag that the repository has."""
     return image if ":" in image.rsplit("/", 1)[-1] or "@" in image else f"{image}:latest"
-
-
-@contextmanager
-def running(
-    image: str,
-    command: str | Sequence[str] = ("sleep", "60"),
-    *,
-    client: DockerClient | None = None,
-    **options,
-) -> Iterator[Container]:
-    """A running container, removed at the end whatever happens.
-
-    The command replaces the image's entry point, so that it is process 1 itself; it should end by
-    itself, since we may be killed before it is removed. ``options`` are those of the SDK's
-    ``containers.create``. Errors of the SDK in the body come out as EngineStopped or
-    EngineRefused.
-    """
-    from docker.errors import DockerException
-    from requests.exceptions import RequestException
-
-    program, *arguments = shlex.split(command) if isinstance(command, str) else command
-    with using(client) as docker:
-        with answering("creating a container"):
-            container = docker.containers.create(
-                image,
-                arguments,
-                entrypoint=[program],
-                labels={LABEL: "1"},
-                **({"init": False} | options),
-            )
-        try:
-            with answering("looking at a container"):
-                container.start()
-                container.reload()
-                yield container
-        finally:
-            # An engine that has gone cannot remove it; its error was or will be told elsewhere.
-            with suppress(DockerException, RequestException):
-                container.remove(force=True)

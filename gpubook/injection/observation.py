@@ -1,22 +1,21 @@
-"""What a container shows of itself, read from text: mounts, device nodes, environment, links.
+"""What a container shows of itself, read from text: mounts, device nodes, environment.
 
-An :class:`Observation` is the same whether it comes from a folder of captured files
-(:func:`from_capture`) or from a running container (:mod:`gpubook.injection.collect`): plain text
-from inside, plus, where they can be had, the engine's ``docker inspect`` and the OCI spec that
-runc was given. Everything after this module works on observations only.
+An :class:`Observation` is the same wherever the texts come from: a page's commands, a folder of
+captured files, or this container itself. Where they can be had, the engine's ``docker inspect``
+and the OCI spec that runc was given belong to it. All after this module works on observations only.
 
-Format of ``mountinfo``: proc_pid_mountinfo(5).
+Format of ``mountinfo``: proc_pid_mountinfo(5). This is the one place of the book that reads it.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from gpubook import files
 from gpubook.errors import BookError
+from gpubook.injection.cdi import Hook
+from gpubook.machine.info import dict_of, list_of
 
 
 class MalformedInput(BookError):
@@ -27,20 +26,11 @@ class MalformedInput(BookError):
 class Mount:
     """One line of mountinfo. ``root`` is the path inside the mounted file system."""
 
-    device: str  # major:minor of the file system
     root: str
     target: str
     options: tuple[str, ...]
     fstype: str
     source: str
-    super_options: tuple[str, ...] = ()
-
-    def as_mount_prints(self) -> str:
-        """The line as the ``mount`` command prints it: options of the mount and of its file
-        system together, and no ``root``."""
-        rest = [o for o in self.super_options if o not in ("rw", "ro") and o not in self.options]
-        options = ",".join([*self.options, *rest])
-        return f"{self.source} on {self.target} type {self.fstype} ({options})"
 
 
 @dataclass(frozen=True)
@@ -54,59 +44,11 @@ class DeviceNode:
 
 
 @dataclass(frozen=True)
-class Link:
-    """A symbolic link and the text it points to."""
-
-    path: str
-    target: str
-
-
-@dataclass(frozen=True)
-class CacheEntry:
-    """One line of ``ldconfig -p``: the name a program asks for, and the file it gets."""
-
-    soname: str
-    path: str
-
-
-@dataclass(frozen=True)
-class OciHook:
-    """A hook of the OCI spec: ``stage`` is prestart, createContainer, ..."""
-
-    stage: str
-    path: str
-    args: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class OciMount:
-    """A mount of the OCI spec."""
-
-    source: str
-    target: str
-    type: str = ""
-
-
-@dataclass(frozen=True)
-class DeviceRule:
-    """A device rule of the OCI spec's cgroup; -1 stands for "any number"."""
-
-    allow: bool
-    type: str
-    major: int
-    minor: int
-    access: str
-
-
-@dataclass(frozen=True)
 class Oci:
-    """The part of the OCI spec (``config.json`` of the bundle) that injection can touch."""
+    """The part of the OCI spec (``config.json`` of the bundle) that tells of injection."""
 
-    env: tuple[str, ...]
-    mounts: tuple[OciMount, ...]
     devices: tuple[DeviceNode, ...]
-    hooks: tuple[OciHook, ...]
-    rules: tuple[DeviceRule, ...]
+    hooks: tuple[Hook, ...]
 
 
 @dataclass(frozen=True)
@@ -118,7 +60,6 @@ class Request:
     devices: tuple[str, ...]  # --device /dev/...: paths on the host
     env: tuple[str, ...]  # of the image and the command line together
     mounts: tuple[str, ...]  # targets of -v, --mount and volumes
-    privileged: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,22 +69,41 @@ class Observation:
     mounts: tuple[Mount, ...]
     devices: tuple[DeviceNode, ...]
     env: dict[str, str]
-    links: tuple[Link, ...] = ()
-    cache: tuple[CacheEntry, ...] = ()
-    ld_conf: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    driver_params: dict[str, str] = field(default_factory=dict)
-    driver_version: str | None = None  # of the kernel module, from /proc/driver/nvidia/version
-    smi_path: str | None = None  # what `which nvidia-smi` answered
     request: Request | None = None
     oci: Oci | None = None
 
 
-_OCTAL = re.compile(r"\\([0-7]{3})")
+def observe(
+    mountinfo: str, nodes: str, env: str, *, inspect: Any = None, oci: Any = None
+) -> Observation:
+    """An observation from what was printed, and the documents of ``docker inspect`` and runc."""
+    if not mountinfo.strip():
+        raise MalformedInput("no mountinfo: the container has no /proc, or the capture is cut")
+    return Observation(
+        mounts=parse_mountinfo(mountinfo),
+        devices=parse_devices(nodes),
+        env=parse_env(env),
+        request=None if inspect is None else parse_inspect(inspect),
+        oci=None if oci is None else parse_oci(oci),
+    )
 
 
-def _unescape(text: str) -> str:
-    # mountinfo writes blanks, tabs, newlines and backslashes as octal escapes
-    return _OCTAL.sub(lambda m: chr(int(m[1], 8)), text)
+def from_outputs(mountinfo: str, nodes: str, env: str, spec: dict | None = None) -> Observation:
+    """One container of page 06, from what its three commands printed. ``spec`` is the page's
+    excerpt of ``docker inspect`` and the OCI spec: runtime, asked, hooks, devices."""
+    if spec is None:
+        return observe(mountinfo, nodes, env)
+    hooks: dict[str, list] = {}
+    for stage, *args in spec["hooks"]:
+        hooks.setdefault(stage, []).append({"path": args[0], "args": args})
+    linux = {"devices": [{"path": path} for path in spec["devices"]]}
+    host = {"Runtime": spec["runtime"], "DeviceRequests": spec["asked"]}
+    oci = {"ociVersion": "", "hooks": hooks, "linux": linux}
+    return observe(mountinfo, nodes, env, inspect={"HostConfig": host}, oci=oci)
+
+
+def _lines(text: str) -> list[tuple[int, str]]:
+    return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
 def _bad(what: str, number: int, line: str) -> MalformedInput:
@@ -154,66 +114,45 @@ def _bad(what: str, number: int, line: str) -> MalformedInput:
 
 def parse_mountinfo(text: str) -> tuple[Mount, ...]:
     """Mounts in mount order. Raises MalformedInput naming the first line that cannot be read."""
-    mounts = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        fields = line.split(" ")
-        try:
-            dash = fields.index("-", 6)
-            fstype, source = fields[dash + 1], fields[dash + 2]
-        except (ValueError, IndexError):
-            raise _bad("mountinfo", number, line) from None
-        device, root, target, options = fields[2:6]
-        if not re.fullmatch(r"\d+:\d+", device) or not target.startswith("/"):
-            raise _bad("mountinfo", number, line)
-        mounts.append(
-            Mount(
-                device,
-                _unescape(root),
-                _unescape(target),
-                tuple(options.split(",")),
-                fstype,
-                _unescape(source),
-                tuple(fields[dash + 3].split(",")) if len(fields) > dash + 3 else (),
-            )
-        )
-    return tuple(mounts)
+    return tuple(_mount(number, line) for number, line in _lines(text))
+
+
+def _mount(number: int, line: str) -> Mount:
+    fields = line.split(" ")
+    try:
+        dash = fields.index("-", 6)  # optional fields may stand before it
+        fstype, source = fields[dash + 1], fields[dash + 2]
+    except (ValueError, IndexError):
+        raise _bad("mountinfo", number, line) from None
+    device, root, target, options = fields[2:6]
+    if not re.fullmatch(r"\d+:\d+", device) or not target.startswith("/"):
+        raise _bad("mountinfo", number, line)
+    root, target, source = map(_unescape, (root, target, source))
+    return Mount(root, target, tuple(options.split(",")), fstype, source)
+
+
+def _unescape(text: str) -> str:
+    # mountinfo writes blanks, tabs, newlines and backslashes as octal escapes
+    return re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), text)
 
 
 _LS_NODE = re.compile(
     r"(?P<type>[cb])[rwxsStT-]{9}[.+@]?\s+\d+\s+\S+\s+\S+\s+(?P<major>\d+),\s*(?P<minor>\d+)\s+"
     r".*?(?P<path>/\S+)$"
 )
-_LS_LINK = re.compile(r"l[rwxsStT-]{9}[.+@]?\s+\d+\s+.*?(?P<path>/\S+) -> (?P<target>\S+)$")
 
 
 def parse_devices(text: str) -> tuple[DeviceNode, ...]:
     """Device nodes from ``ls -l`` lines with absolute paths; links are left out."""
     nodes = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip() or line.startswith("l"):
-            continue
+    for number, line in _lines(text):
         match = _LS_NODE.match(line)
-        if match is None:
+        if match:
+            at = int(match["major"]), int(match["minor"])
+            nodes.append(DeviceNode(match["path"], match["type"], *at))
+        elif not line.startswith("l"):
             raise _bad("device list", number, line)
-        nodes.append(
-            DeviceNode(match["path"], match["type"], int(match["major"]), int(match["minor"]))
-        )
     return tuple(nodes)
-
-
-def parse_links(text: str) -> tuple[Link, ...]:
-    """Symbolic links from ``ls -l`` lines with absolute paths."""
-    links = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        match = _LS_LINK.match(line)
-        if match is None:
-            raise _bad("link list", number, line)
-        links.append(Link(match["path"], match["target"]))
-    return tuple(links)
 
 
 def parse_env(text: str) -> dict[str, str]:
@@ -229,190 +168,57 @@ def parse_env(text: str) -> dict[str, str]:
     return env
 
 
-def parse_cache(text: str) -> tuple[CacheEntry, ...]:
-    """Entries of ``ldconfig -p``; its heading line is passed over."""
-    found = re.findall(r"^\s+(\S+) \([^)]*\) => (\S+)$", text, re.MULTILINE)
-    return tuple(CacheEntry(soname, path) for soname, path in found)
-
-
-def parse_ld_conf(text: str) -> dict[str, tuple[str, ...]]:
-    """Folders by file, from ``head /etc/ld.so.conf.d/*`` (sections ``==> FILE <==``)."""
-    conf: dict[str, tuple[str, ...]] = {}
-    name = ""
-    for line in text.split("\n"):
-        heading = re.fullmatch(r"==> (\S+) <==", line.strip())
-        if heading:
-            name = heading[1]
-            conf[name] = ()
-        elif name and line.strip() and not line.lstrip().startswith("#"):
-            conf[name] += (line.strip(),)
-    return conf
-
-
-def parse_driver(text: str) -> tuple[dict[str, str], str | None]:
-    """(parameters, version) of the kernel module, from /proc/driver/nvidia as text."""
-    params = dict(re.findall(r"^([A-Z]\w+): (.*)$", text, re.MULTILINE))
-    version = re.search(r"^NVRM version: .*?\s(\d+\.\d+(?:\.\d+)?)\s", text, re.MULTILINE)
-    return params, version[1] if version else None
-
-
-def _list(value: Any) -> list:
-    return value if isinstance(value, list) else []
-
-
-def _dict(value: Any) -> dict:
-    return value if isinstance(value, dict) else {}
-
-
 def parse_inspect(data: Any) -> Request:
     """The request, from ``docker inspect`` (the list or its one object)."""
     if isinstance(data, list) and len(data) == 1:
         data = data[0]
     if not isinstance(data, dict) or not isinstance(data.get("HostConfig"), dict):
         raise MalformedInput("docker inspect: no HostConfig; pass the answer for one container")
-    host, config = data["HostConfig"], _dict(data.get("Config"))
+    host = data["HostConfig"]
     return Request(
         runtime=str(host.get("Runtime") or ""),
-        device_requests=tuple(
-            {
-                "driver": str(item.get("Driver") or ""),
-                "count": item.get("Count") or 0,
-                "ids": [str(x) for x in _list(item.get("DeviceIDs"))],
-                "capabilities": [
-                    [str(c) for c in _list(x)] for x in _list(item.get("Capabilities"))
-                ],
-            }
-            for item in map(_dict, _list(host.get("DeviceRequests")))
-        ),
-        devices=tuple(
-            str(_dict(item).get("PathOnHost") or "") for item in _list(host.get("Devices"))
-        ),
-        env=tuple(str(item) for item in _list(config.get("Env"))),
-        mounts=tuple(
-            str(_dict(item).get("Destination") or "") for item in _list(data.get("Mounts"))
-        ),
-        privileged=bool(host.get("Privileged")),
+        device_requests=tuple(map(_device_request, list_of(host.get("DeviceRequests")))),
+        devices=_each(host.get("Devices"), "PathOnHost"),
+        env=tuple(map(str, list_of(dict_of(data.get("Config")).get("Env")))),
+        mounts=_each(data.get("Mounts"), "Destination"),
     )
 
 
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else -1
+def _each(entries: Any, key: str) -> tuple[str, ...]:
+    return tuple(str(dict_of(entry).get(key) or "") for entry in list_of(entries))
+
+
+def _device_request(entry: Any) -> dict[str, Any]:
+    entry = dict_of(entry)
+    return {
+        "driver": str(entry.get("Driver") or ""),
+        "ids": [str(x) for x in list_of(entry.get("DeviceIDs"))],
+        "capabilities": [[str(c) for c in list_of(x)] for x in list_of(entry.get("Capabilities"))],
+    }
 
 
 def parse_oci(data: Any) -> Oci:
-    """The part of an OCI spec that injection can touch. A hook's environment is left out: it is
+    """The part of an OCI spec that tells of injection. A hook's environment is left out: it is
     the engine's own, and says nothing about the container."""
     if not isinstance(data, dict) or "ociVersion" not in data:
         raise MalformedInput("OCI spec: no ociVersion; pass the config.json of the bundle")
-    linux = _dict(data.get("linux"))
-    hooks = _dict(data.get("hooks"))
+    nodes = list_of(dict_of(data.get("linux")).get("devices"))
     return Oci(
-        env=tuple(str(item) for item in _list(_dict(data.get("process")).get("env"))),
-        mounts=tuple(
-            OciMount(
-                str(item.get("source") or ""),
-                str(item.get("destination") or ""),
-                str(item.get("type") or ""),
-            )
-            for item in map(_dict, _list(data.get("mounts")))
-        ),
-        devices=tuple(
-            DeviceNode(
-                str(item.get("path") or ""),
-                str(item.get("type") or ""),
-                _number(item.get("major")),
-                _number(item.get("minor")),
-            )
-            for item in map(_dict, _list(linux.get("devices")))
-        ),
+        devices=tuple(_oci_node(dict_of(node)) for node in nodes),
         hooks=tuple(
-            OciHook(
-                str(stage),
-                str(item.get("path") or ""),
-                tuple(str(arg) for arg in _list(item.get("args"))),
-            )
-            for stage, entries in hooks.items()
-            for item in map(_dict, _list(entries))
-        ),
-        rules=tuple(
-            DeviceRule(
-                bool(item.get("allow")),
-                str(item.get("type") or "a"),
-                _number(item.get("major")),
-                _number(item.get("minor")),
-                str(item.get("access") or ""),
-            )
-            for item in map(_dict, _list(_dict(linux.get("resources")).get("devices")))
+            _oci_hook(str(stage), dict_of(hook))
+            for stage, hooks in dict_of(data.get("hooks")).items()
+            for hook in list_of(hooks)
         ),
     )
 
 
-def _smi_path(text: str) -> str | None:
-    first = text.split("\n", 1)[0].strip()
-    return first if first.startswith("/") else None
+def _oci_node(node: dict[str, Any]) -> DeviceNode:
+    numbers = (node.get(key) for key in ("major", "minor"))
+    major, minor = (n if type(n) is int else -1 for n in numbers)
+    return DeviceNode(str(node.get("path") or ""), str(node.get("type") or ""), major, minor)
 
 
-def from_sections(sections: dict[str, str], *, inspect: Any = None, oci: Any = None) -> Observation:
-    """Build an observation from named texts: mountinfo, dev, env, links, ldcache, ldconf, proc,
-    smi. Missing ones count as empty, but mountinfo must be there."""
-    if not sections.get("mountinfo", "").strip():
-        raise MalformedInput("no mountinfo: the container has no /proc, or the capture is cut")
-    params, version = parse_driver(sections.get("proc", ""))
-    return Observation(
-        mounts=parse_mountinfo(sections["mountinfo"]),
-        devices=parse_devices(sections.get("dev", "")),
-        env=parse_env(sections.get("env", "")),
-        links=parse_links(sections.get("links", "")),
-        cache=parse_cache(sections.get("ldcache", "")),
-        ld_conf=parse_ld_conf(sections.get("ldconf", "")),
-        driver_params=params,
-        driver_version=version,
-        smi_path=_smi_path(sections.get("smi", "")),
-        request=None if inspect is None else parse_inspect(inspect),
-        oci=None if oci is None else parse_oci(oci),
-    )
-
-
-def from_outputs(mountinfo: str, nodes: str, env: str, spec: dict | None = None) -> Observation:
-    """One container of page 06, from what its three commands printed. ``spec`` is the page's
-    excerpt of ``docker inspect`` and the OCI spec: runtime, asked, hooks, devices, rules."""
-    sections = {"mountinfo": mountinfo, "dev": nodes, "env": env}
-    if spec is None:
-        return from_sections(sections)
-    hooks: dict[str, list] = {}
-    for stage, *args in spec["hooks"]:
-        hooks.setdefault(stage, []).append({"path": args[0], "args": args})
-    linux = {"devices": [{"path": path} for path in spec["devices"]]}
-    linux["resources"] = {"devices": spec["rules"]}
-    host = {"Runtime": spec["runtime"], "DeviceRequests": spec["asked"]}
-    oci = {"ociVersion": "", "hooks": hooks, "linux": linux}
-    return from_sections(sections, inspect={"HostConfig": host}, oci=oci)
-
-
-CAPTURE_FILES = {
-    "mountinfo": "mountinfo",
-    "dev": "dev.txt",
-    "env": "env.txt",
-    "links": "links.txt",
-    "ldcache": "ldcache.txt",
-    "ldconf": "ld.so.conf.d.txt",
-    "proc": "proc-driver-nvidia.txt",
-    "smi": "nvidia-smi.txt",
-}
-
-
-def from_capture(folder: Path) -> Observation:
-    """Read one captured container, e.g. ``recordings/h100/captures/legacy``."""
-
-    def text(name: str) -> str:
-        path = folder / name
-        return files.read_text(path) if path.is_file() else ""
-
-    def parsed(name: str) -> Any:
-        return files.json_of(text(name), f"{folder.name}/{name}") if text(name) else None
-
-    return from_sections(
-        {key: text(name) for key, name in CAPTURE_FILES.items()},
-        inspect=parsed("inspect.json"),
-        oci=parsed("oci-config.json"),
-    )
+def _oci_hook(stage: str, hook: dict[str, Any]) -> Hook:
+    args = tuple(str(arg) for arg in list_of(hook.get("args")))
+    return Hook(stage, str(hook.get("path") or ""), args)

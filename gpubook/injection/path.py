@@ -29,7 +29,7 @@ PATHS = {
 class Reason:
     """One observation that bears on the decision."""
 
-    seen: str
+    sign: str
     where: str
     speaks_for: str
 
@@ -47,122 +47,108 @@ class Decision:
         return PATHS[self.path]
 
 
-def decide(seen: Observation, items: tuple[Item, ...] | None = None) -> Decision:
+def decide(container: Observation, items: tuple[Item, ...] | None = None) -> Decision:
     """Decide the path of one container. ``items`` saves classifying it again."""
-    items = classify(seen) if items is None else items
-    reasons = _from_hooks(seen) + _from_inside(seen, items) + _from_request(seen, items)
-    path = _choose(seen, items, reasons)
+    items = classify(container) if items is None else items
+    reasons = _from_hooks(container) + _from_inside(container, items) + _from_request(container)
+    path = _choose(container, items, reasons)
+    if path == "none":
+        what = "no driver file, no GPU node, no hook of the toolkit"
+        reasons.append(Reason(what, "everything read", "none"))
     family = {"engine-cdi": "cdi", "jit-cdi": "cdi"}.get(path, path)
     agreeing = tuple(r for r in reasons if r.speaks_for in (path, family))
-    against = tuple(r for r in reasons if r not in agreeing and r.speaks_for != "none")
-    if path == "none":
-        agreeing = (
-            *agreeing,
-            Reason(
-                "no driver file, no GPU node, no hook of the toolkit", "everything read", "none"
-            ),
-        )
-    return Decision(path, agreeing, against)
+    return Decision(path, agreeing, tuple(r for r in reasons if r not in agreeing))
 
 
-def _from_hooks(seen: Observation) -> list[Reason]:
-    reasons = []
-    hooks = seen.oci.hooks if seen.oci else ()
-    stages: dict[tuple[str, str], int] = {}
-    for hook in hooks:
-        key = (hook.stage, posixpath.basename(hook.path))
-        stages[key] = stages.get(key, 0) + 1
-    for (stage, program), number in stages.items():
+def _from_hooks(container: Observation) -> list[Reason]:
+    if container.oci is None:
+        return []
+    votes = []
+    for hook in container.oci.hooks:
+        program = posixpath.basename(hook.path)
         if program == "nvidia-container-runtime-hook":
-            path = "legacy"
-        elif program in ("nvidia-cdi-hook", "nvidia-ctk") and stage != "prestart":
-            path = "cdi"
-        else:
-            continue
-        reasons.append(Reason(f"{number} {stage} hook(s) {program}", "OCI spec", path))
-    if seen.oci and any(i.path.startswith("/dev/nvidia") for i in seen.oci.devices):
-        reasons.append(Reason("GPU nodes listed in linux.devices", "OCI spec", "cdi"))
-    return reasons
+            votes.append((f"{hook.stage} hook {program}", "legacy"))
+        elif program in ("nvidia-cdi-hook", "nvidia-ctk") and hook.stage != "prestart":
+            votes.append((f"{hook.stage} hook {program}", "cdi"))
+    if any(node.path.startswith("/dev/nvidia") for node in container.oci.devices):
+        votes.append(("GPU nodes listed in linux.devices", "cdi"))
+    return [Reason(what, "OCI spec", path) for what, path in dict.fromkeys(votes)]
 
 
-def _from_inside(seen: Observation, items: tuple[Item, ...]) -> list[Reason]:
-    reasons = []
-    mounts = {i.target for i in items if i.kind == "mount" and i.origin == "injected"}
+def _from_inside(container: Observation, items: tuple[Item, ...]) -> list[Reason]:
+    ours = [i for i in items if i.origin == "injected"]
+    mounts = {i.target for i in ours if i.kind == "mount"}
+    classes = {i.class_id for i in ours}
     mounted = sorted(t for t in mounts if t.startswith("/dev/nvidia"))
-    if mounted:
-        reasons.append(
-            Reason(f"device nodes are bind mounts ({', '.join(mounted)})", "mountinfo", "legacy")
-        )
-    if "/proc/driver/nvidia" in mounts:
-        reasons.append(Reason("/proc/driver/nvidia is a tmpfs of its own", "mountinfo", "legacy"))
-    if "/proc/driver/nvidia/params" in mounts:
-        reasons.append(
-            Reason("only /proc/driver/nvidia/params is covered, by one file", "mountinfo", "cdi")
-        )
-    if any(i.class_id == "hook-workspace" for i in items):
-        reasons.append(Reason("a scratch folder of nvidia-cdi-hook", "mountinfo", "cdi"))
-    if any(i.kind == "ld-config" and i.origin == "injected" for i in items):
-        reasons.append(
-            Reason("loader configuration *nvcr* was written", "/etc/ld.so.conf.d", "cdi")
-        )
-    if seen.env.get("NVIDIA_VISIBLE_DEVICES") == "void" and _has_driver(items):
-        reasons.append(Reason("NVIDIA_VISIBLE_DEVICES=void", "environment", "cdi"))
-    if any(i.class_id == "wsl" and i.origin == "injected" for i in items):
-        reasons.append(Reason("/dev/dxg or files below /usr/lib/wsl", "mounts and nodes", "wsl2"))
-    return reasons
+    void = container.env.get("NVIDIA_VISIBLE_DEVICES") == "void"
+    signs = (
+        (mounted, f"device nodes are bind mounts ({', '.join(mounted)})", "mountinfo", "legacy"),
+        (
+            "/proc/driver/nvidia" in mounts,
+            "/proc/driver/nvidia is a tmpfs of its own",
+            "mountinfo",
+            "legacy",
+        ),
+        (
+            "/proc/driver/nvidia/params" in mounts,
+            "only /proc/driver/nvidia/params is covered, by one file",
+            "mountinfo",
+            "cdi",
+        ),
+        (
+            "hook-workspace" in classes,
+            "a scratch folder of nvidia-cdi-hook",
+            "mountinfo",
+            "cdi",
+        ),
+        (void and _has_driver(items), "NVIDIA_VISIBLE_DEVICES=void", "environment", "cdi"),
+        ("wsl" in classes, "/dev/dxg or files below /usr/lib/wsl", "mounts and nodes", "wsl2"),
+    )
+    return [Reason(what, where, path) for shows, what, where, path in signs if shows]
 
 
-def _from_request(seen: Observation, items: tuple[Item, ...]) -> list[Reason]:
-    request = seen.request
+def _from_request(container: Observation) -> list[Reason]:
+    request = container.request
     if request is None:
         return []
-    reasons = []
+    votes = []
     for ask in request.device_requests:
         if ask["driver"] == "cdi":
-            names = ", ".join(ask["ids"])
-            reasons.append(
-                Reason(f"asked for the CDI device {names}", "docker inspect", "engine-cdi")
-            )
+            votes.append((f"asked for the CDI device {', '.join(ask['ids'])}", "engine-cdi"))
         elif ask["driver"] in ("", "nvidia") and ["gpu"] in ask["capabilities"]:
-            # --gpus: says that a GPU was wanted, not how it came; the engine's version decides
-            hooks = seen.oci.hooks if seen.oci else ()
-            cdi = any("cdi-hook" in h.path or h.args[1:2] == ("hook",) for h in hooks)
-            void = seen.env.get("NVIDIA_VISIBLE_DEVICES") == "void"
-            reasons.append(
-                Reason(
-                    "asked with --gpus, with no runtime of NVIDIA's",
-                    "docker inspect",
-                    "engine-cdi" if cdi or void else "legacy",
-                )
-            )
+            # --gpus says that a GPU was wanted, not how it came; the engine's version decides
+            path = "engine-cdi" if _shows_cdi(container) else "legacy"
+            votes.append(("asked with --gpus, with no runtime of NVIDIA's", path))
     if request.runtime == "nvidia":
-        reasons.append(Reason("the container's runtime is nvidia", "docker inspect", "jit-cdi"))
+        votes.append(("the container's runtime is nvidia", "jit-cdi"))
     nodes = [d for d in request.devices if d.startswith(("/dev/nvidia", "/dev/dri"))]
     if nodes:
-        reasons.append(
-            Reason(f"passed with --device: {', '.join(nodes)}", "docker inspect", "device-flags")
-        )
-    return reasons
+        votes.append((f"passed with --device: {', '.join(nodes)}", "device-flags"))
+    return [Reason(what, "docker inspect", path) for what, path in votes]
 
 
-def _ours(item: Item) -> bool:
-    return item.origin == "injected"
+def _shows_cdi(container: Observation) -> bool:
+    hooks = container.oci.hooks if container.oci else ()
+    by_hook = any("cdi-hook" in h.path or h.args[1:2] == ("hook",) for h in hooks)
+    return by_hook or container.env.get("NVIDIA_VISIBLE_DEVICES") == "void"
 
 
 def _has_driver(items: tuple[Item, ...]) -> bool:
-    return any(_ours(i) and i.class_id in ("driver-library", "gpu-node") for i in items)
+    return any(
+        i.origin == "injected" and i.class_id in ("driver-library", "gpu-node") for i in items
+    )
 
 
-def _choose(seen: Observation, items: tuple[Item, ...], reasons: list[Reason]) -> str:
+def _choose(container: Observation, items: tuple[Item, ...], reasons: list[Reason]) -> str:
     votes = {r.speaks_for for r in reasons}
-    present = any(_ours(i) and i.kind in ("mount", "device", "hook") for i in items)
+    present = any(i.origin == "injected" and i.kind != "env" for i in items)
     if "wsl2" in votes:
         return "wsl2"
     if "legacy" in votes and present and "cdi" not in votes:
         # the nvidia runtime in legacy mode and --gpus end in the same hook
         return "legacy"
     if "cdi" in votes and present:
-        if "engine-cdi" in votes and seen.request and seen.request.runtime != "nvidia":
+        if "engine-cdi" in votes and container.request and container.request.runtime != "nvidia":
             return "engine-cdi"
         if "jit-cdi" in votes and "engine-cdi" not in votes:
             return "jit-cdi"

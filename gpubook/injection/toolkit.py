@@ -6,21 +6,15 @@ the NVIDIA Container Toolkit 1.14 and 1.18.
 
 from __future__ import annotations
 
-import re
-
 from gpubook.errors import BookError
+from gpubook.machine.host import numbers
 
 
-class VersionUnreadable(BookError):
-    """A text that should start with a version number does not."""
-
-
-def version_tuple(text: str) -> tuple[int, ...]:
-    """``(28, 5, 2)`` for ``28.5.2+dfsg4``."""
-    match = re.match(r"v?(\d+(?:\.\d+)*)", text.strip())
-    if match is None:
-        raise VersionUnreadable(f"{text!r} does not start with a version number such as 28.5.2")
-    return tuple(int(part) for part in match[1].split("."))
+def _version(text: str) -> tuple[int, ...]:
+    version = numbers(text)
+    if not version:
+        raise BookError(f"{text!r} does not start with a version number such as 28.5.2")
+    return version
 
 
 def expected_path(
@@ -28,11 +22,11 @@ def expected_path(
 ) -> str | None:
     """The injection path that these versions give a request, or None where it is refused.
 
-    ``way`` as in ``collect.WAYS``; ``cdi_enabled``: ``features.cdi`` is set in daemon.json;
+    ``way``: plain, device, runtime or gpus; ``cdi_enabled``: daemon.json sets ``features.cdi``;
     ``spec``: there is a CDI specification on the host. A rule of versions: what a container shows
     (:func:`gpubook.injection.decide`) outranks it.
     """
-    engine_version, toolkit_version = version_tuple(docker), version_tuple(toolkit)
+    engine_version, toolkit_version = _version(docker), _version(toolkit)
     reads_cdi = engine_version >= (28, 2) or (engine_version >= (25,) and cdi_enabled)
     if way == "plain":
         return "none"

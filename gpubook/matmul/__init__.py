@@ -5,7 +5,8 @@
 - ``unit``: CUDA cores or Tensor Cores, decided from the kernel that a profile saw
 - ``peaks``: the ceilings by the vendor, with sources; ``roofline``: the ceilings measured here
 - ``products``: one call that does all of this for one product; ``bench`` and ``cli`` use it
-- ``nvml``: clocks, power and temperature meanwhile; ``show`` and ``plots``: tables and figures
+- ``show`` and ``plots``: tables and figures
 
-Importing this package is cheap: torch is imported by the functions that compute.
+Importing this package is cheap: torch is imported by the functions that compute. Training, the
+doctor and the book may import it.
 """

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from gpubook import machine
 from gpubook.errors import BookError
 from gpubook.evidence import records
-from gpubook.matmul import kinds, nvml, peaks, products, timing, unit
+from gpubook.evidence.claims import claim
+from gpubook.machine import gpus
+from gpubook.matmul import peaks, products, timing, unit
 from gpubook.matmul.kinds import KINDS, Kind
 
 VERSION = 1
@@ -45,7 +47,7 @@ def bench(device: str | None = None, n: int | None = None, *, seconds: float = 0
         "command": f"gpubook bench matmul --device {device}",
         "device": device,
         "settings": unit.settings() if device == "cuda" else None,
-        "facts": _facts() if device == "cuda" else None,
+        "facts": facts() if device == "cuda" else None,
         "rows": rows,
     }
     if device == "cuda" and "bf16" in [row["kind"] for row in rows]:
@@ -56,9 +58,9 @@ def bench(device: str | None = None, n: int | None = None, *, seconds: float = 0
 
 def _row(kind: Kind, device: str, n: int | None, seconds: float) -> dict:
     row = products.measure(kind, device=device, n=n, seconds=seconds)
-    made = products.operands(kind, row["n"], device)
+    pair = products.operands(kind, row["n"], device)
     with products.precision(kind, device):
-        ours, theirs = _rounds(made.multiply, device, seconds)
+        ours, theirs = _rounds(pair.multiply, device, seconds)
     row["rounds_seconds"] = ours
     row["reference"] = {
         "method": _REFERENCE[device][0],
@@ -73,7 +75,9 @@ def _rounds(run: Callable[[], object], device: str, seconds: float) -> tuple[lis
     """Medians of our timer and of the reference, in turn, so that both meet the same clocks."""
     ours, theirs = [], []
     turns = [
-        lambda: ours.append(_ours(run, device, seconds).median),
+        lambda: ours.append(
+            timing.time_on(device, run, threads=products.threads(), seconds=seconds).median
+        ),
         lambda: theirs.append(_REFERENCE[device][1](run, seconds)),
     ]
     for _ in range(ROUNDS[device]):
@@ -81,14 +85,6 @@ def _rounds(run: Callable[[], object], device: str, seconds: float) -> tuple[lis
             turn()
         turns.reverse()
     return ours, theirs
-
-
-def _ours(run: Callable[[], object], device: str, seconds: float) -> timing.Timing:
-    if device == "cpu":
-        return timing.time_cpu(run, threads=products.threads(), seconds=seconds)
-    import torch
-
-    return timing.time_cuda(run, cuda=torch.cuda, flush=timing.l2_flush(), seconds=seconds)
 
 
 def _do_bench(run: Callable[[], object], seconds: float) -> float:
@@ -112,11 +108,27 @@ _REFERENCE: dict[str, tuple[str, Callable[[Callable[[], object], float], float]]
 }
 
 
-def _facts() -> dict:
-    facts = nvml.facts()
-    peak = peaks.peak_of(facts["name"])
-    checked = peaks.check(peak, sms=facts["sms"], mhz=facts["highest_sm_mhz"]) if peak else None
-    return facts | {"peak_check": checked}
+def facts(index: int = 0) -> dict:
+    """SMs, highest clocks (MHz), power limit (W) and L2 (bytes) of the GPU torch calls ``index``,
+    and the vendor's peak checked by them. NVML counts no SMs, so torch does.
+    """
+    import torch
+
+    properties = torch.cuda.get_device_properties(index)
+    with gpus.opened() as nvml:
+        handle = gpus.handle(nvml, index)
+        card = {
+            "name": nvml.nvmlDeviceGetName(handle),
+            "sms": properties.multi_processor_count,
+            "l2_bytes": properties.L2_cache_size,
+            "memory_bytes": properties.total_memory,
+            "highest_sm_mhz": nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM),
+            "highest_memory_mhz": nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM),
+            "power_limit_watts": nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1e3,
+        }
+    peak = peaks.peak_of(card["name"])
+    checked = peaks.check(peak, sms=card["sms"], mhz=card["highest_sm_mhz"]) if peak else None
+    return card | {"peak_check": checked}
 
 
 def _sizes(n: int, seconds: float) -> list[dict]:
@@ -131,35 +143,28 @@ def _sizes(n: int, seconds: float) -> list[dict]:
 
 def judge(result: dict) -> list[dict]:
     """What the bench promises, each with its value, its limit and whether it holds."""
-    claims = [
-        {
-            "claim": f"{row['kind']} within {WITHIN:.0%} of {row['reference']['method']}",
-            "value": row["reference"]["ratio"],
-            "limit": [1 - WITHIN, 1 + WITHIN],
-            "holds": abs(row["reference"]["ratio"] - 1) <= WITHIN,
-        }
-        for row in result["rows"]
-    ]
-    claims += [
-        {
-            "claim": f"{row['kind']} ran on {kinds.KINDS[row['kind']].unit}",
-            "value": row["unit"]["unit"],
-            "limit": kinds.KINDS[row["kind"]].unit,
-            "holds": row["unit"]["unit"] == kinds.KINDS[row["kind"]].unit,
-        }
-        for row in result["rows"]
-        if row["unit"]
-    ]
+    rows = result["rows"]
+    claims = [_by_the_reference(row) for row in rows]
+    claims += [_on_its_unit(row) for row in rows if row["unit"]]
     if sizes := result.get("bf16_sizes"):
         best = max(size["tflops"] for size in sizes)
-        here = max(r["tflops"] for r in result["rows"] if r["kind"] == "bf16")
-        claims.append(
-            {
-                "claim": f"bf16 at least {BF16_TFLOPS} TFLOP/s, or {BF16_SHARE_OF_BEST:.0%} of "
-                "the best of three sizes",
-                "value": [here, here / max(best, here)],
-                "limit": [BF16_TFLOPS, BF16_SHARE_OF_BEST],
-                "holds": here >= BF16_TFLOPS or here / max(best, here) >= BF16_SHARE_OF_BEST,
-            }
-        )
+        claims.append(_bf16(max(r["tflops"] for r in rows if r["kind"] == "bf16"), best))
     return claims
+
+
+def _by_the_reference(row: dict) -> dict:
+    ratio, method = row["reference"]["ratio"], row["reference"]["method"]
+    text = f"{row['kind']} within {WITHIN:.0%} of {method}"
+    return claim(text, ratio, [1 - WITHIN, 1 + WITHIN], holds=abs(ratio - 1) <= WITHIN)
+
+
+def _on_its_unit(row: dict) -> dict:
+    wanted, ran = KINDS[row["kind"]].unit, row["unit"]["unit"]
+    return claim(f"{row['kind']} ran on {wanted}", ran, wanted, holds=ran == wanted)
+
+
+def _bf16(rate: float, best: float) -> dict:
+    share = rate / max(best, rate)
+    text = f"bf16 at least {BF16_TFLOPS} TFLOP/s, or {BF16_SHARE_OF_BEST:.0%} of the best of three "
+    holds = rate >= BF16_TFLOPS or share >= BF16_SHARE_OF_BEST
+    return claim(f"{text}sizes", [rate, share], [BF16_TFLOPS, BF16_SHARE_OF_BEST], holds=holds)

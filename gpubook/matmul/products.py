@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 
 from gpubook import machine
 from gpubook.errors import BookError, UsageError
-from gpubook.matmul import kinds, nvml, peaks, timing, unit
+from gpubook.matmul import kinds, peaks, timing, unit
 from gpubook.matmul.kinds import KINDS, Kind
+from gpubook.telemetry import Sampler
 
 DEFAULT_N = {"cpu": 2048, "cuda": 8192}
 """Rows and columns unless told otherwise: large enough for either device to be busy computing,
@@ -101,17 +103,17 @@ def _times(matrix: Any, columns: Any) -> Any:
     return torch.cat([matrix[i : i + _CHUNK].float().double() @ columns for i in rows])
 
 
-def check(made: Operands) -> dict:
+def check(pair: Operands) -> dict:
     """Multiply once into poisoned memory and judge the result.
 
     Raises WrongProduct when the error is beyond the kind's bound, or not a number.
     """
-    made.out.fill_(float("nan"))  # an element that is never written shows
-    error = relative_error(made.a, made.b, made.multiply())
-    bound = made.kind.error_bound(made.a.shape[0])
+    pair.out.fill_(float("nan"))  # an element that is never written shows
+    error = relative_error(pair.a, pair.b, pair.multiply())
+    bound = pair.kind.error_bound(pair.a.shape[0])
     if not error <= bound:
         raise WrongProduct(
-            f"{made.kind.title}: the product is off by {error:.1e} (relative), "
+            f"{pair.kind.title}: the product is off by {error:.1e} (relative), "
             f"rounding explains {bound:.1e} at most"
         )
     return {"error": error, "bound": bound}
@@ -147,30 +149,40 @@ def measure(
     """
     with _one_line_for_memory(kind), precision(kind, device):
         fitted = _fitted(kind, device, n)
-        made = operands(kind, fitted.n, device)
+        pair = operands(kind, fitted.n, device)
         row = {"device": device, "name": device_name(device), "kind": kind.name, "n": fitted.n}
-        row |= {"fit": fitted.text} | check(made)
-        if device == "cuda":
-            proof = unit.prove(kind, unit.profile(made.multiply)).record()
-            taken, state = _time_on_gpu(made, seconds, sampled)
-            row |= {"unit": proof, "settings": unit.settings(), "state": state}
-        else:
-            taken = timing.time_cpu(made.multiply, threads=threads(), seconds=seconds)
-            row |= {"unit": None, "settings": None, "state": None}
-    gpu = row["name"] if device == "cuda" else None
+        row |= {"fit": fitted.text} | check(pair)
+        on_gpu = device == "cuda"
+        proof = unit.prove(kind, unit.profile(pair.multiply)).record() if on_gpu else None
+        watch = Sampler(interval=0.02, gpu=0) if on_gpu and sampled else None
+        with watch or contextlib.nullcontext():
+            taken = timing.time_on(device, pair.multiply, threads=threads(), seconds=seconds)
+        row |= {
+            "unit": proof,
+            "settings": unit.settings() if on_gpu else None,
+            "state": state(watch.samples) if watch else None,
+        }
+    gpu = row["name"] if on_gpu else None
     return row | taken.record() | rates(kind, fitted.n, taken.median, gpu)
 
 
-def _time_on_gpu(
-    made: Operands, seconds: float, sampled: bool
-) -> tuple[timing.Timing, dict | None]:
-    import torch
+def state(samples: Sequence[dict]) -> dict | None:
+    """Median clock (MHz), highest power (W) and temperature (°C) of a GPU's samples.
 
-    flush = timing.l2_flush()
-    watch = nvml.Watch() if sampled else None
-    with watch or contextlib.nullcontext():
-        taken = timing.time_cuda(made.multiply, cuda=torch.cuda, flush=flush, seconds=seconds)
-    return taken, watch.record() if watch else None
+    A card at its power limit lowers its clocks: that explains most of the gap to the printed peak.
+    None where NVML does not tell, as of a slice of a card.
+    """
+    keys = ("sm_clock_mhz", "power_watts", "temperature_celsius")
+    complete = [s for s in samples if all(s.get(key) is not None for key in keys)]
+    if not complete:
+        return None
+    clocks, watts, celsius = ([sample[key] for sample in complete] for key in keys)
+    return {
+        "sm_mhz": statistics.median(clocks),
+        "watts": max(watts),
+        "celsius": max(celsius),
+        "samples": len(complete),
+    }
 
 
 def measure_all(

@@ -29,12 +29,9 @@ def bandwidth(device: str, *, seconds: float = 0.5) -> dict:
     size = COPY_BYTES[device]
     source = torch.ones(size // 4, device=device)
     target = torch.empty_like(source)
-    if device == "cuda":
-        taken = timing.time_cuda(
-            lambda: target.copy_(source), cuda=torch.cuda, flush=None, seconds=seconds
-        )
-    else:
-        taken = timing.time_cpu(lambda: target.copy_(source), threads=THREADS, seconds=seconds)
+    taken = timing.time_on(
+        device, lambda: target.copy_(source), threads=THREADS, seconds=seconds, flushed=False
+    )
     return {
         "device": device,
         "array_bytes": size,
@@ -72,18 +69,11 @@ def sweep(device: str, kind: Kind, largest: int, *, seconds: float = 0.4) -> lis
     best run, as for the copy that the roof comes from: a roof says what is possible. The L2
     cache is overwritten on a GPU; a CPU's caches stay as the run before left them.
     """
-    import torch
-
     rows = []
     with products.precision(kind, device):
         for n in sizes(products.largest_that_fits(kind, device, largest)):
-            made = products.operands(kind, n, device)
-            if device == "cuda":
-                taken = timing.time_cuda(
-                    made.multiply, cuda=torch.cuda, flush=timing.l2_flush(), seconds=seconds
-                )
-            else:
-                taken = timing.time_cpu(made.multiply, threads=THREADS, seconds=seconds)
+            pair = products.operands(kind, n, device)
+            taken = timing.time_on(device, pair.multiply, threads=THREADS, seconds=seconds)
             row = {"device": device, "kind": kind.name, "n": n} | taken.record()
             row["tflops"] = kinds.flops(n) / taken.best / 1e12
             row["intensity"] = kinds.intensity(kind, n)
@@ -129,7 +119,7 @@ def bound(row: dict, *, launch_seconds: float, peak_tflops: float, bytes_per_sec
 def explain(rows: Sequence[dict], *, peak_tflops: float, bytes_per_second: float) -> list[dict]:
     """The rows of a sweep with the roof at their intensity, the share of it, and their bound."""
     launch = min(row["best_seconds"] for row in rows)
-    told = []
+    explained = []
     for row in rows:
         roof = attainable(
             row["intensity"], peak_tflops=peak_tflops, bytes_per_second=bytes_per_second
@@ -140,5 +130,5 @@ def explain(rows: Sequence[dict], *, peak_tflops: float, bytes_per_second: float
             peak_tflops=peak_tflops,
             bytes_per_second=bytes_per_second,
         )
-        told.append(row | {"roof_tflops": roof, "share": row["tflops"] / roof, "bound": why})
-    return told
+        explained.append(row | {"roof_tflops": roof, "share": row["tflops"] / roof, "bound": why})
+    return explained

@@ -40,26 +40,27 @@ class Timing:
         """The shortest run in seconds: what the machine can do when nothing disturbs it."""
         return min(self.seconds)
 
-    def quantile(self, q: float) -> float:
-        """The q-quantile (0 to 1) in seconds, interpolated linearly between runs."""
-        ordered = sorted(self.seconds)
-        place = q * (len(ordered) - 1)
-        low = int(place)
-        high = min(low + 1, len(ordered) - 1)
-        return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+    @property
+    def fifths(self) -> tuple[float, float]:
+        """The 20th and the 80th percentile in seconds, interpolated linearly between runs."""
+        if len(self.seconds) == 1:
+            return self.best, self.best
+        low, *_, high = statistics.quantiles(self.seconds, n=5, method="inclusive")
+        return low, high
 
     @property
     def spread(self) -> float:
         """From the 20th to the 80th percentile, as a share of the median."""
-        return (self.quantile(0.8) - self.quantile(0.2)) / self.median
+        low, high = self.fifths
+        return (high - low) / self.median
 
     def record(self) -> dict:
         """The timing as evidence holds it: seconds, runs, method."""
         return {
             "seconds": self.median,
             "best_seconds": self.best,
-            "p20_seconds": self.quantile(0.2),
-            "p80_seconds": self.quantile(0.8),
+            "p20_seconds": self.fifths[0],
+            "p80_seconds": self.fifths[1],
             "spread": self.spread,
             "runs": len(self.seconds),
             "method": self.method,
@@ -140,6 +141,18 @@ def time_cpu(run: Callable[[], object], *, threads: int, seconds: float = 0.5) -
         tuple(measured.times),
         f"torch.utils.benchmark, {threads} threads, {len(measured.times)} runs",
     )
+
+
+def time_on(
+    device: str, run: Callable[[], object], *, threads: int, seconds: float, flushed: bool = True
+) -> Timing:
+    """Time ``run`` by the clock of its device; ``flushed``: a GPU's L2 is overwritten each time."""
+    if device == "cpu":
+        return time_cpu(run, threads=threads, seconds=seconds)
+    import torch
+
+    flush = l2_flush() if flushed else None
+    return time_cuda(run, cuda=torch.cuda, flush=flush, seconds=seconds)
 
 
 def compare(first: Sequence[float], second: Sequence[float]) -> float:

@@ -69,11 +69,11 @@ _RULES: tuple[tuple[str, str, str], ...] = (
 
 def decide(kernel: str) -> Decision:
     """Tell the unit from one kernel's name."""
-    found = [(m[0], unit, why) for rule, unit, why in _RULES if (m := re.search(rule, kernel))]
-    if len({unit for _, unit, _ in found}) == 1:
-        mark, unit, why = found[0]
+    matches = [(m[0], unit, why) for rule, unit, why in _RULES if (m := re.search(rule, kernel))]
+    if len({unit for _, unit, _ in matches}) == 1:
+        mark, unit, why = matches[0]
         return Decision(unit, kernel, why, mark.strip("_"))
-    why = "no rule knows this name" if not found else "the name fits rules of both units"
+    why = "no rule knows this name" if not matches else "the name fits rules of both units"
     return Decision(None, kernel, why)
 
 
@@ -124,12 +124,12 @@ def profile(run: Callable[[], object]) -> dict[str, float]:
     with profiler(
         activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA],
         acc_events=True,  # one cycle only; without this a warning says that others are lost
-    ) as seen:
+    ) as profiled:
         run()
         torch.cuda.synchronize()
     return {
         event.key: event.self_device_time_total / 1e6
-        for event in seen.key_averages()
+        for event in profiled.key_averages()
         if event.device_type == DeviceType.CUDA and event.self_device_time_total > 0
     }
 

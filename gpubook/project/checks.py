@@ -26,14 +26,14 @@ def check(folder: Path, *, build_arguments: Sequence[str] = ()) -> list[Finding]
     for argument in build_arguments:
         if "=" not in argument.lstrip("="):
             raise UsageError(f"--build-arg {argument!r} is not NAME=VALUE")
-    found = [
+    findings = [
         *_dockerfile(folder, build_arguments),
         _dockerignore(folder),
         *script.check(folder),
         *result.check(folder),
     ]
-    found += _with_engine(folder, found, build_arguments)
-    by_id = {finding.id: finding for finding in found}
+    findings += _with_engine(folder, findings, build_arguments)
+    by_id = {finding.id: finding for finding in findings}
     return [by_id[id_] for id_ in ITEMS]
 
 
@@ -102,13 +102,13 @@ def _dockerignore(folder: Path) -> Finding:
 
 
 def _with_engine(
-    folder: Path, found: list[Finding], build_arguments: Sequence[str]
+    folder: Path, findings: list[Finding], build_arguments: Sequence[str]
 ) -> list[Finding]:
     here = machine.probe()
     engine = here.capabilities["docker"]
     if not engine.available:
         return [not_checked(name, engine.why) for name in ENGINE_ITEMS]
-    if any(f.id == "dockerfile" and f.state == "missing" for f in found):
+    if any(f.id == "dockerfile" and f.state == "missing" for f in findings):
         return [not_checked(name, "there is no Dockerfile to build") for name in ENGINE_ITEMS]
     gpu = here.capabilities["gpu"].available and here.capabilities["toolkit"].available
     return build.check(folder, arguments=build_arguments, gpu=gpu)

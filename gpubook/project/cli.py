@@ -39,15 +39,15 @@ def as_json(findings: list[Finding], folder: str) -> dict:
 def lines(findings: list[Finding]) -> list[str]:
     """The findings for people: a line each; a missing one says what, why and how."""
     width = max(len(finding.id) for finding in findings)
-    made = []
+    rows = []
     for finding in findings:
         line = f"{finding.state:<11}  {finding.id:<{width}}  {' '.join(finding.found.split())}"
         if finding.state == MISSING:
             line += f" | why: {finding.item.why} | do: {finding.item.how}"
-        made.append(line)
+        rows.append(line)
     count = as_json(findings, "")
-    made.append(
+    rows.append(
         f"{count['met']} of {len(findings)} met, {count['missing']} missing, "
         f"{count['not_checked']} not checked"
     )
-    return made
+    return rows

@@ -47,9 +47,9 @@ class Stage:
 def instructions(text: str) -> list[Instruction]:
     """A Dockerfile's instructions, in order. Raises BadDockerfile where one is cut short."""
     escape = "\\"
-    if found := re.match(r"(?:#[^\n]*\n)*#\s*escape\s*=\s*([\\`])", text, re.IGNORECASE):
-        escape = found[1]
-    made: list[Instruction] = []
+    if match := re.match(r"(?:#[^\n]*\n)*#\s*escape\s*=\s*([\\`])", text, re.IGNORECASE):
+        escape = match[1]
+    parsed: list[Instruction] = []
     lines = enumerate(text.splitlines(), 1)
     for number, line in lines:
         if not line.strip() or line.lstrip().startswith("#"):
@@ -69,14 +69,14 @@ def instructions(text: str) -> list[Instruction]:
                 strip = str.lstrip if dash else str
                 if not any(strip(content) == end for _, content in lines):
                     raise BadDockerfile(f"Dockerfile, line {number}: no line {end} ends it")
-        made.append(Instruction(keyword.upper(), value.strip(), number))
-    return made
+        parsed.append(Instruction(keyword.upper(), value.strip(), number))
+    return parsed
 
 
 def stages(text: str) -> list[Stage]:
     """A Dockerfile's build stages. Raises BadDockerfile when there are none."""
     arguments: dict[str, str] = {}
-    made: list[Stage] = []
+    parsed: list[Stage] = []
     for one in instructions(text):
         if one.keyword == "FROM":
             words = [w for w in one.value.split() if not w.startswith("--")]
@@ -86,9 +86,9 @@ def stages(text: str) -> list[Stage]:
                     f"Dockerfile, line {one.line}: FROM {one.value!r} is not FROM IMAGE [AS NAME]"
                 )
             name = words[2].lower() if named else ""
-            made.append(Stage(fill(words[0], arguments), name, one.line))
-        elif made:
-            made[-1].instructions.append(one)
+            parsed.append(Stage(fill(words[0], arguments), name, one.line))
+        elif parsed:
+            parsed[-1].instructions.append(one)
         elif one.keyword == "ARG":
             for word in one.value.split():
                 key, equals, value = word.partition("=")
@@ -96,9 +96,9 @@ def stages(text: str) -> list[Stage]:
                     arguments[key] = fill(value.strip("\"'"), arguments)
         else:
             raise BadDockerfile(f"Dockerfile, line {one.line}: {one.keyword} comes before FROM")
-    if not made:
+    if not parsed:
         raise BadDockerfile("Dockerfile: it has no FROM")
-    return made
+    return parsed
 
 
 def fill(text: str, arguments: dict[str, str]) -> str:
@@ -118,11 +118,11 @@ def fill(text: str, arguments: dict[str, str]) -> str:
     return filled
 
 
-def bases(found: list[Stage]) -> list[Stage]:
+def bases(stages: list[Stage]) -> list[Stage]:
     """The stages whose base comes from a registry: no ``scratch``, no earlier stage."""
     own: set[str] = set()
     outside = []
-    for number, stage in enumerate(found):
+    for number, stage in enumerate(stages):
         if stage.base.lower() not in own | {"scratch"} | {str(i) for i in range(number)}:
             outside.append(stage)
         own.add(stage.name)
@@ -134,14 +134,14 @@ def is_pinned(base: str) -> bool:
     return bool(_PINNED.search(base))
 
 
-def user_of(found: list[Stage]) -> str:
-    """The user of the last stage, through the stages it is made from; empty for none."""
-    stage = found[-1]
+def user_of(stages: list[Stage]) -> str:
+    """The user of the last stage, through the stages that it is made from; empty for none."""
+    stage = stages[-1]
     while True:
         if last := stage.last("USER"):
             return last.value
         earlier = [
-            s for s in found[: found.index(stage)] if s.name and s.name == stage.base.lower()
+            s for s in stages[: stages.index(stage)] if s.name and s.name == stage.base.lower()
         ]
         if not earlier:
             return ""
@@ -154,10 +154,10 @@ def is_root(user: str) -> bool:
     return name == "root" or bool(re.fullmatch(r"0+", name))
 
 
-def command_of(found: list[Stage]) -> list[str]:
+def command_of(stages: list[Stage]) -> list[str]:
     """Words of ENTRYPOINT and CMD of the last stage; empty where there are none."""
     words: list[str] = []
     for keyword in ("ENTRYPOINT", "CMD"):
-        if last := found[-1].last(keyword):
+        if last := stages[-1].last(keyword):
             words += [w for w in re.split(r"[\s\[\],\"']+", last.value) if w]
     return words

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import math
 import statistics
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +14,10 @@ CONTAINER_ROOTS = ("overlay", "fuse-overlayfs", "aufs", "btrfs", "zfs", "9p")
 """Types of / in a container; a machine's own is ext4, xfs and the like."""
 
 
-@functools.cache
-def _validator():
-    import fastjsonschema
-
-    text = resources.files("gpubook.project").joinpath("result.schema.json").read_text("utf-8")
-    return fastjsonschema.compile(json.loads(text))
-
-
-def percentile(sorted_values: list[float], share: float) -> float:
-    """Linear between the neighbours, as numpy's default."""
-    at = share * (len(sorted_values) - 1)
-    low = math.floor(at)
-    high = min(low + 1, len(sorted_values) - 1)
-    return sorted_values[low] + (at - low) * (sorted_values[high] - sorted_values[low])
-
-
 def problem(value: Any) -> str:
     """What is wrong with a result, in a line; empty when nothing is."""
-    import fastjsonschema
-
-    try:
-        _validator()(value)
-    except fastjsonschema.JsonSchemaValueException as error:
-        return error.message.replace("data.", "", 1).replace("data ", "it ", 1)
+    if wrong := files.broken_rule(value, "gpubook.project", "result.schema.json"):
+        return wrong
     samples = sorted(value["samples"])
     if not all(math.isfinite(x) for x in (*samples, value["median"], value["spread"])):
         return "a figure is not finite"
@@ -49,7 +26,8 @@ def problem(value: Any) -> str:
     median = statistics.median(samples)
     if not math.isclose(median, value["median"], rel_tol=1e-6):
         return f"median is {value['median']:g}, but that of the samples is {median:g}"
-    spread = (percentile(samples, 0.8) - percentile(samples, 0.2)) / median
+    low, *_, high = statistics.quantiles(samples, n=5, method="inclusive")
+    spread = (high - low) / median
     if not math.isclose(spread, value["spread"], rel_tol=0.05, abs_tol=1e-6):
         return (
             f"spread is {value['spread']:g}, but the samples' (20th to 80th, / median) {spread:g}"
@@ -78,13 +56,13 @@ def check(folder: Path) -> list[Finding]:
         line = f"result.json: {error.strerror}" if isinstance(error, OSError) else str(error)
         return [missing(name, line) for name in ("result", "container")]
     wrong = problem(value)
-    told = f"result.json: {wrong}"
-    first = missing("result", told) if wrong else met("result", line_of(value))
+    line = f"result.json: {wrong}"
+    first = missing("result", line) if wrong else met("result", line_of(value))
     outside = container_problem(value)
     if outside:
         return [first, missing("container", f"result.json: {outside}")]
-    said = value["container"]
-    return [first, met("container", f"root on {said['root_filesystem']}, uid {said['uid']}")]
+    place = value["container"]
+    return [first, met("container", f"root on {place['root_filesystem']}, uid {place['uid']}")]
 
 
 def line_of(value: dict) -> str:

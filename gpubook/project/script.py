@@ -7,14 +7,17 @@ nothing. What is called through other modules of the learner's is not followed.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from contextlib import suppress
 from pathlib import Path
 
 from gpubook import files
 from gpubook.project.items import Finding, met, missing
 
-_DO_IT_ALL = ("Timer", "do_bench", "blocked_autorange")
+_DO_IT_ALL = {"Timer", "do_bench", "blocked_autorange"}
 """torch.utils.benchmark's and Triton's own timers warm up, wait and repeat by themselves."""
+
+_NOT_OURS = {"venv", "site-packages"}
 
 
 def scripts(folder: Path) -> dict[str, ast.Module]:
@@ -22,98 +25,81 @@ def scripts(folder: Path) -> dict[str, ast.Module]:
 
     A file that is not Python 3, or nested too deep to be judged, is left out.
     """
-    found = {}
+    trees = {}
     for path in sorted(folder.rglob("*.py")):
         inside = path.relative_to(folder)
-        parts = inside.parts
-        if any(p.startswith((".", "test")) or p in {"venv", "site-packages"} for p in parts):
+        if any(p.startswith((".", "test")) or p in _NOT_OURS for p in inside.parts):
             continue
-        try:
-            found[inside.as_posix()] = files.python_of(files.read_text(path), path)
-        except (OSError, files.Malformed):
-            continue
-    return found
+        with suppress(OSError, files.Malformed):
+            trees[inside.as_posix()] = files.python_of(files.read_text(path), path)
+    return trees
 
 
 def check(folder: Path) -> list[Finding]:
     """The findings on the script that takes times: warm-up, synchronise, clock."""
-    names = ("warm-up", "synchronise", "clock")
     timing = {name: tree for name, tree in scripts(folder).items() if _takes_times(tree)}
     if not timing:
-        return [missing(name, "no Python file here reads a clock") for name in names]
-    # The first that does everything, or else the first: its gaps are what is told.
-    judged = [(name, [_warm(tree), _waits(tree), _clock(tree)]) for name, tree in timing.items()]
-    judged.sort(key=lambda one: [good for good, _ in one[1]].count(False))
-    script, answers = judged[0]
+        return [missing(name, "no Python file here reads a clock") for name in _JUDGES]
+    # The first that does everything, or else the first: its gaps are reported.
+    judged = {name: [judge(tree) for judge in _JUDGES.values()] for name, tree in timing.items()}
+    script = min(judged, key=lambda name: [good for good, _ in judged[name]].count(False))
     return [
-        (met if good else missing)(id_, f"{script}: {found}")
-        for id_, (good, found) in zip(names, answers, strict=True)
+        (met if good else missing)(id_, f"{script}: {evidence}")
+        for id_, (good, evidence) in zip(_JUDGES, judged[script], strict=True)
     ]
 
 
-def _calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func), node
+_CLOCKS = {"perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "elapsed_time"}
+_WAITS = {"synchronize", "block_until_ready"}
+# A word of a name, so that a swarm is none: warm_up, WARMUPS, do_warm.
+_WARM = re.compile(r"(?:^|[^a-z])warm(?:_?ups?)?(?:$|[^a-z])", re.IGNORECASE)
 
 
-def _own(tree: ast.AST) -> str | None:
-    return next((c for c, _ in _calls(tree) if c.split(".")[-1] in _DO_IT_ALL), None)
+def _calls(tree: ast.AST) -> list[str]:
+    """What is called in a tree, as it is written: ``torch.cuda.synchronize``."""
+    return [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
 
-_CLOCKS = ("perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "elapsed_time")
+def _named(tree: ast.AST, names: set[str]) -> str | None:
+    """The first call whose last part is one of ``names``."""
+    return next((call for call in _calls(tree) if call.split(".")[-1] in names), None)
 
 
 def _takes_times(tree: ast.AST) -> bool:
-    wall = ("time.time", "time")
-    return bool(_own(tree)) or any(
-        c.split(".")[-1] in _CLOCKS or c in wall for c, _ in _calls(tree)
-    )
+    return bool(_named(tree, _DO_IT_ALL | _CLOCKS) or {"time.time", "time"} & set(_calls(tree)))
 
 
 def _warm(tree: ast.AST) -> tuple[bool, str]:
-    if own := _own(tree):
+    if own := _named(tree, _DO_IT_ALL):
         return True, f"{own} warms up by itself"
-    for name, _ in _calls(tree):
-        if "warm" in name.lower():
-            return True, f"calls {name}"
+    if call := next(filter(_WARM.search, _calls(tree)), None):
+        return True, f"calls {call}"
     for node in ast.walk(tree):
-        if isinstance(node, ast.For):
-            over = ast.unparse(node.iter).lower() + ast.unparse(node.target).lower()
-            if "warm" in over and any(True for _ in _calls(ast.Module(node.body, []))):
-                return True, f"a loop over {ast.unparse(node.iter)}"
+        if isinstance(node, ast.For) and any(_calls(part) for part in node.body):
+            over = ast.unparse(node.iter)
+            if _WARM.search(over) or _WARM.search(ast.unparse(node.target)):
+                return True, f"a loop over {over}"
     return False, "nothing that is called or looped over has warm in its name"
 
 
 def _waits(tree: ast.AST) -> tuple[bool, str]:
-    if own := _own(tree):
+    if own := _named(tree, _DO_IT_ALL):
         return True, f"{own} waits by itself"
-    for name, _ in _calls(tree):
-        if name.split(".")[-1] in {"synchronize", "block_until_ready"}:
-            return True, f"calls {name}"
-    return False, "no call of torch.cuda.synchronize()"
+    call = _named(tree, _WAITS)
+    return bool(call), f"calls {call}" if call else "no call of torch.cuda.synchronize()"
 
 
 def _clock(tree: ast.AST) -> tuple[bool, str]:
-    if own := _own(tree):
+    if own := _named(tree, _DO_IT_ALL):
         return True, f"{own} repeats and takes a monotonic clock"
-    calls = [name for name, _ in _calls(tree)]
-    if "time.time" in calls:
+    if "time.time" in _calls(tree):
         return False, "time.time() is no clock to measure with"
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+    reads = _CLOCKS | {function.name for function in functions if _named(function, _CLOCKS)}
     loops = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp)
-    for node in ast.walk(tree):
-        if isinstance(node, loops) and any(
-            name.split(".")[-1] in _CLOCKS or name in _functions_with_clock(tree)
-            for name, _ in _calls(node)
-        ):
-            return True, "reads the clock in a loop"
+    if any(isinstance(node, loops) and _named(node, reads) for node in ast.walk(tree)):
+        return True, "reads the clock in a loop"
     return False, "the clock is not read in a loop: one run is timed"
 
 
-def _functions_with_clock(tree: ast.AST) -> set[str]:
-    return {
-        node.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-        and any(name.split(".")[-1] in _CLOCKS for name, _ in _calls(node))
-    }
+_JUDGES = {"warm-up": _warm, "synchronise": _waits, "clock": _clock}

@@ -17,7 +17,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from gpubook import machine
+from gpubook.machine.endpoint import connect
 from tests.docker.containers import Containers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +77,7 @@ def build(folder: Path, name: str = NAME, **environment: str) -> Build:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
     """The engine, proved to be one by a question only an engine answers."""
-    client = docker.DockerClient(base_url=machine.docker_endpoint(), timeout=120)
+    client = connect()
     assert client.version()["ApiVersion"], "no engine"
     yield client
     client.close()

@@ -11,10 +11,12 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gpubook import engine
-from tests.docker.containers import listed, wait_until
+from gpubook.machine import endpoint, info
+from tests.docker.containers import Containers, listed, wait_until
 from tests.notebooks.pages import names
 
 pytestmark = pytest.mark.docker
@@ -25,7 +27,7 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may read the b
 
 @pytest.fixture(scope="module")
 def client():
-    with contextlib.closing(engine.connect()) as docker:
+    with contextlib.closing(endpoint.connect()) as docker:
         assert docker.ping(), "this test needs a real engine"
         yield docker
 
@@ -36,9 +38,26 @@ def image(client):
 
 
 @pytest.fixture(scope="module")
-def container(client, image):
-    with engine.running(image, "sleep 120", client=client) as running:
-        yield running
+def containers(client):
+    tracked = Containers(client)
+    yield tracked
+    tracked.remove_all()
+
+
+def sleeping(containers, image, **options):
+    container = containers.start(image, entrypoint=["sleep", "120"], init=False, **options)
+    container.reload()
+    return container
+
+
+@pytest.fixture(scope="module")
+def parents():
+    """The page's own walk from a process to its parents."""
+    return names("02-behind-docker-run", "parents")["parents"]
+
+
+def shim_of(container, parents):
+    return parents(container.attrs["State"]["Pid"])[1]["pid"]
 
 
 def command_says(*arguments: str) -> str:
@@ -48,50 +67,38 @@ def command_says(*arguments: str) -> str:
 
 
 def test_the_sdks_answer_and_the_commands_answer_are_one(client):
-    """Connected the way the command does, parsed by the parser of the captures."""
-    ours, theirs = (
-        engine.info(client),
-        engine.parse_info(json.loads(command_says("info", "--format", "{{json .}}"))),
-    )
-    changing = ("containers", "images")
-    assert {k: v for k, v in ours.items() if k not in changing} == {
-        k: v for k, v in theirs.items() if k not in changing
-    }
-    version = json.loads(command_says("version", "--format", "{{json .}}"))
-    assert engine.version(client) == engine.parse_version(version) | {
-        "api": client.version()["ApiVersion"]
-    }
+    """Connected the way the command does."""
+    answer = json.loads(command_says("info", "--format", "{{json .}}"))
+    assert info.info(client) == info.parse_info(answer)
 
 
 def test_the_engine_is_new_enough_for_cdi(client):
-    info = engine.info(client)
-    assert int(engine.release(info["server"]).split(".")[0]) >= 25
-    assert "/etc/cdi" in info["cdi"]["directories"]
+    answer = info.info(client)
+    assert int(answer["server"].split(".")[0]) >= 25
+    assert "/etc/cdi" in answer["cdi"]["directories"]
 
 
-def test_the_shim_is_the_parent_that_ps_names_and_that_the_page_finds(container):
-    """The library's shim, the one of page 02's own code, and that of `ps` are one."""
-    shim = engine.shim_of(container)
+def test_the_shim_is_the_parent_that_ps_names_and_that_the_page_finds(containers, image, parents):
+    container = sleeping(containers, image)
     pid = container.attrs["State"]["Pid"]
     ps = subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True)
-    assert int(ps.stdout) == shim
-    parents = names("02-behind-docker-run", "parents")["parents"]
-    assert [row["pid"] for row in parents(pid)][:2] == [pid, shim]
-
-
-def test_two_containers_have_two_shims(container, client, image):
-    with engine.running(image, "sleep 121", client=client) as other:
-        assert engine.shim_of(other) not in (None, engine.shim_of(container))
+    assert [row["pid"] for row in parents(pid)][:2] == [pid, int(ps.stdout)]
+    name = Path(f"/proc/{int(ps.stdout)}/comm").read_text()
+    assert name.startswith("containerd-shim")
+    assert shim_of(sleeping(containers, image), parents) != int(ps.stdout), (
+        "another container has a shim of its own"
+    )
 
 
 @AS_ROOT
-def test_the_shim_works_in_the_bundle_of_its_container(client, image):
+def test_the_shim_works_in_the_bundle_of_its_container(containers, image, parents):
     options = {"user": "1234:5678", "cap_drop": ["ALL"], "hostname": "here"}
-    with engine.running(image, "sleep 60", client=client, **options) as made:
-        bundle = Path(f"/proc/{engine.shim_of(made)}/cwd").readlink()
-        spec = json.loads((bundle / "config.json").read_text())
+    made = sleeping(containers, image, **options)
+    bundle = Path(f"/proc/{shim_of(made, parents)}/cwd").readlink()
+    spec = json.loads((bundle / "config.json").read_text())
+    containers.remove(made)
     in_short = names("02-behind-docker-run", "in-short")["in_short"](spec)
-    assert (in_short["process.args"], spec["hostname"]) == ("sleep 60", "here")
+    assert (in_short["process.args"], spec["hostname"]) == ("sleep 120", "here")
     assert (in_short["process.user"], in_short["process.capabilities"]) == ("1234:5678", 0)
     assert bundle.name == made.id
     assert not bundle.exists()
@@ -104,17 +111,8 @@ def test_a_leftover_container_is_removed_by_its_name_and_a_missing_one_is_no_err
     assert not client.containers.list(all=True, filters={"name": "gpubook-test-leftover"})
 
 
-def test_a_container_is_removed_even_when_the_body_fails(client, image):
-    with (
-        pytest.raises(ZeroDivisionError),
-        engine.running(image, "sleep 60", client=client) as made,
-    ):
-        raise ZeroDivisionError
-    assert made.id not in [c.id for c in listed(client)]
-
-
 def test_an_image_that_cannot_be_had_is_one_line_with_what_is_here(client, image):
-    with pytest.raises(engine.ImageMissing) as raised:
+    with pytest.raises(endpoint.ImageMissing) as raised:
         engine.choose_image("localhost:1/none:1", client=client)
     assert "`docker pull localhost:1/none:1`" in str(raised.value)
     assert image in str(raised.value)
@@ -123,17 +121,17 @@ def test_an_image_that_cannot_be_had_is_one_line_with_what_is_here(client, image
 
 def test_an_unknown_runtime_is_refused_in_the_engines_words(client, image):
     with (
-        pytest.raises(engine.EngineRefused, match=r"(?i)runtime.*nosuch"),
-        engine.running(image, "sleep 1", client=client, runtime="nosuch"),
+        pytest.raises(endpoint.EngineRefused, match=r"(?i)runtime.*nosuch"),
+        endpoint.answering("creating a container"),
     ):
-        pass
+        client.containers.create(image, "true", runtime="nosuch")
 
 
 def test_daemon_json_is_that_of_the_engine_that_answers(client):
     config = engine.daemon_config()
     assert config["path"] == engine.config_path()
     root = config["config"].get("data-root", "/var/lib/docker")
-    assert root == engine.info(client)["root_dir"]
+    assert root == info.info(client)["root_dir"]
 
 
 # ------------------------------------------------------------- an engine that is killed half-way
@@ -176,9 +174,9 @@ def dockerd_at(host: str) -> int:
     """The pid of the dockerd whose folder holds that socket."""
     folder = str(Path(host.removeprefix("unix://")).parent)
     (pid,) = [
-        p["pid"]
-        for p in engine.read_processes()
-        if p["args"] and p["args"][0].endswith("/dockerd") and folder in " ".join(p["args"])
+        p.pid
+        for p in psutil.process_iter(["name", "cmdline"])
+        if p.info["name"] == "dockerd" and folder in " ".join(p.info["cmdline"])
     ]
     return pid
 
@@ -187,7 +185,7 @@ def test_an_engine_killed_in_the_middle_of_a_page_is_one_line_and_exit_1(
     engine_to_kill, client, image, tmp_path
 ):
     host = engine_to_kill["DOCKER_HOST"]
-    own = engine.connect(engine.Endpoint(host, "this test"))
+    own = endpoint.connect(endpoint.Endpoint(host, "this test"))
     own.images.load(b"".join(client.images.get(image).save(named=True)))
     victim = dockerd_at(host)
     book = copy_of_the_book(tmp_path)

@@ -14,7 +14,7 @@ import docker
 import psutil
 import pytest
 
-from gpubook import machine
+from gpubook.machine.endpoint import resolve
 from tests.docker.conftest import ROOT
 
 pytestmark = [
@@ -124,7 +124,7 @@ def test_after_a_killed_dockerd_stop_still_leaves_nothing(own, base):
 
 
 def test_an_engine_that_is_here_is_used_and_left_running(engine):
-    host = machine.docker_endpoint()
+    host = resolve().host
     same = Own("never-started")
     found = same.script("start", DOCKER_HOST=host)
     assert found.returncode == 0, found.stderr

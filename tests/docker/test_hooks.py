@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpubook import engine
+from gpubook.machine import info
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.docker
@@ -19,7 +20,7 @@ GREETING = "GREETING=from-the-container"
 @pytest.fixture(scope="module")
 def notes(tmp_path_factory):
     """What the page's two hooks wrote: by device, the lines. The CDI file is removed afterwards."""
-    folders = engine.info()["cdi"]["directories"]
+    folders = info.info()["cdi"]["directories"]
     if not folders:
         pytest.skip("this engine reads no CDI specifications")
     page = (ROOT / "book/escapes.md").read_text(encoding="utf-8")

@@ -18,8 +18,7 @@ import pytest
 import requests
 import websocket
 
-from gpubook import engine as engine_room
-from gpubook.injection import own
+from gpubook.machine import info
 from tests import service
 from tests.docker.conftest import ROOT
 from tests.docker.containers import listed, wait_until
@@ -203,14 +202,15 @@ def place(engine, tmp_path_factory):
 @pytest.fixture(scope="module")
 def devices():
     """The names of two CDI devices that this engine knows while the tests run; none without CDI."""
-    folders = engine_room.info()["cdi"]["directories"]
+    folders = info.info()["cdi"]["directories"]
     if not folders:
         yield ""
         return
-    with own.placed(
-        engine_room.choose_image(), folders[0], {"gpubook-seats.yaml": json.dumps(DEVICES)}
-    ):
-        yield "example.com/seat=0 example.com/seat=1"
+    file = Path(folders[0]) / "gpubook-seats.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(DEVICES), encoding="utf-8")
+    yield "example.com/seat=0 example.com/seat=1"
+    file.unlink()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpubook.matmul import bench, nvml, peaks, products, roofline, timing, unit
+from gpubook.matmul import bench, peaks, products, roofline, timing, unit
 from gpubook.matmul.kinds import CUDA_CORES, KINDS, TENSOR_CORES
 
 pytestmark = pytest.mark.gpu
@@ -17,7 +17,7 @@ def a_real_gpu():
     import torch
 
     assert torch.cuda.is_available(), "this lane is for machines with a GPU"
-    return nvml.facts()
+    return bench.facts()
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_timer_agrees_with_tritons(rows):
 def test_a_product_of_small_matrices_is_bound_by_its_launch_and_a_large_one_is_not():
     sweep = roofline.sweep("cuda", KINDS["fp16"], N)
     copy = roofline.bandwidth("cuda")
-    peak = peaks.peak_of(nvml.facts()["name"])
+    peak = peaks.peak_of(bench.facts()["name"])
     ceiling = peak.tflops["fp16"] if peak else max(row["tflops"] for row in sweep)
     told = roofline.explain(sweep, peak_tflops=ceiling, bytes_per_second=copy["bytes_per_second"])
     assert told[0]["bound"] == "launch"

@@ -10,10 +10,11 @@ import types
 
 import pytest
 
-from gpubook import engine, machine
-from gpubook.engine import captures
+from gpubook import machine
+from gpubook.machine.info import parse_info
 from tests.conftest import ROOT
 from tests.notebooks.pages import names, outputs, source, value
+from tools import import_captures
 
 NOTEBOOK = "01-first-container"
 CAPTURES = ROOT / "recordings/h100/captures"
@@ -103,16 +104,16 @@ def test_the_pages_own_cell_reads_the_h100_hosts_info_as_its_recording_has_it(mo
     docker = types.SimpleNamespace(from_env=lambda: client)
     monkeypatch.setitem(sys.modules, "docker", docker)
     settings = value(NOTEBOOK, "settings")
-    assert settings == captures.settings(CAPTURES)
-    library = engine.parse_info(info)
-    assert settings["Runtimes"] == ", ".join(row["name"] for row in library["runtimes"])
+    assert settings == import_captures.settings(CAPTURES)
+    library = parse_info(info)
+    assert settings["Runtimes"] == ", ".join(library["runtimes"])
     assert settings["Folders for CDI"] == ", ".join(library["cdi"]["directories"])
-    assert settings["Storage driver"] == library["storage_driver"]
     assert settings["cgroup version"] == library["cgroup_version"]
 
 
 def test_the_captured_daemon_json_is_shown_under_the_pages_own_command():
-    (step,) = captures.daemon_json(CAPTURES)["steps"]
+    (row,) = [row for row in import_captures.CONVERTERS if row.name == "daemon-json"]
+    (step,) = row.convert(CAPTURES)["steps"]
     assert step["command"] == source(NOTEBOOK, "daemon-json").strip()
 
 

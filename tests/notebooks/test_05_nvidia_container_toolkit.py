@@ -10,12 +10,12 @@ import pytest
 
 from gpubook import doctor, injection
 from gpubook.evidence.records import recordings_of
-from gpubook.injection.captures import FOLDERS
+from tests.captured import CAPTURES, observation
 from tests.conftest import ROOT
 from tests.notebooks import pages
+from tools.import_captures import FOLDERS
 
 NAME = "05-nvidia-container-toolkit"
-CAPTURES = ROOT / "recordings/h100/captures"
 WAYS = {"--gpus": "gpus", "--device": "device", "--runtime": "runtime"}
 WORKLOADS = ("workload-gpus", "workload-device", "workload-runtime")
 
@@ -94,7 +94,7 @@ def test_the_table_agrees_with_what_was_recorded(rules, recording):
 
 def test_the_table_agrees_with_the_decision_on_each_captured_container(rules):
     for request, way in WAYS.items():
-        seen = injection.from_capture(CAPTURES / FOLDERS[way])
+        seen = observation(FOLDERS[way])
         assert rules["path"](request, "28.5.2+dfsg4", "1.20.0") == injection.decide(seen).path
 
 

@@ -9,14 +9,14 @@ from pathlib import Path, PurePosixPath
 import pytest
 import yaml
 
-from gpubook import engine, injection, machine
+from gpubook import injection, machine
 from gpubook.injection.cdi import SpecError
 from gpubook.injection.classes import known_hook, known_path
-from tests.conftest import ROOT
+from gpubook.machine import info
+from tests.captured import CAPTURES, observation
 from tests.notebooks import pages
 
 NAME = "07-a-device-of-your-own"
-CAPTURES = ROOT / "recordings/h100/captures"
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_the_page_counts_what_the_library_reads(page, edits, capsys):
 
 def test_the_captured_container_got_all_that_its_specification_says():
     edits = injection.parse_spec((CAPTURES / "cdi-nvidia.yaml").read_text()).edits("all")
-    seen = injection.from_capture(CAPTURES / "engine-cdi")
+    seen = observation("engine-cdi")
     assert {m.container for m in edits.mounts} <= {m.target for m in seen.mounts}
     assert {n.path for n in edits.nodes} <= {d.path for d in seen.devices}
     assert set(edits.env) <= {f"{name}={value}" for name, value in seen.env.items()}
@@ -90,7 +90,7 @@ def test_nothing_of_the_lamp_is_left(page):
     assert step["exit_code"] == 125
     assert "unresolvable CDI devices example.com/lamp=red" in step["stdout"]
     if page.evidence("lamp").live:
-        for folder in engine.info()["cdi"]["directories"]:
+        for folder in info.info()["cdi"]["directories"]:
             assert not list(Path(folder).glob("gpubook-lamp*"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpubook.doctor import compat
-from gpubook.doctor.rules import numbers
+from gpubook.machine.host import numbers
 from gpubook.matmul.peaks import table as peaks
 
 

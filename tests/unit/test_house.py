@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT
 
 ORDER = [
-    "errors", "files", "machine", "evidence", "engine", "injection", "matmul", "spam", "telemetry",
+    "errors", "files", "machine", "telemetry", "evidence", "engine", "injection", "matmul", "spam",
     "doctor", "project", "book", "cli",
 ]  # fmt: skip
 MODULES = sorted((ROOT / "gpubook").rglob("*.py"))

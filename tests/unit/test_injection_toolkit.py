@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpubook import engine
+from gpubook.machine.info import info
 from tests.notebooks import pages
 
 SPEC = "cdiVersion: 0.5.0\nkind: nvidia.com/gpu\n"
@@ -28,7 +29,7 @@ def test_a_real_engine_takes_the_device_of_the_folder_named_last(tmp_path):
     import subprocess
     from pathlib import Path
 
-    named = engine.info()["cdi"]["directories"]
+    named = info()["cdi"]["directories"]
     if len(named) < 2:
         pytest.skip("the engine reads one CDI folder only")
     image = engine.choose_image("")

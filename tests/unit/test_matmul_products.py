@@ -6,13 +6,13 @@ import dataclasses
 import json
 import subprocess
 import sys
-import time
 
 import pytest
+import torch
 
 from gpubook import machine
-from gpubook.errors import BookError, UsageError
-from gpubook.matmul import cli, kinds, nvml, products
+from gpubook.errors import BookError
+from gpubook.matmul import cli, kinds, products
 from gpubook.matmul.kinds import KINDS
 from gpubook.matmul.products import WrongProduct
 
@@ -40,8 +40,6 @@ def test_the_bounds_follow_the_formats_bits():
 
 
 def test_an_fp32_product_with_operands_rounded_to_tf32_does_not_pass_for_fp32():
-    import torch
-
     pair = made("fp32", 256)
     keep = ~((1 << 13) - 1)  # TF32 keeps 10 of FP32's 23 bits behind the point
     rounded = [(m.view(torch.int32) & keep).view(torch.float32) for m in (pair.a, pair.b)]
@@ -49,19 +47,20 @@ def test_an_fp32_product_with_operands_rounded_to_tf32_does_not_pass_for_fp32():
     assert error > 10 * KINDS["fp32"].error_bound(256)
 
 
-@pytest.mark.parametrize("wrong", ["transposed", "one row missing", "never written", "infinite"])
+@pytest.mark.parametrize("wrong", ["transposed", "one row missing", "NaN", "infinite", "nothing"])
 def test_a_wrong_product_is_an_error(monkeypatch, wrong):
-    import torch
-
     pair = made("bf16", 96)
+    pair.multiply()  # "nothing" leaves this right product where it is
 
     def multiply(self):
+        if wrong == "nothing":
+            return self.out
         torch.mm(self.a, self.b, out=self.out)
         if wrong == "transposed":
             self.out.copy_(self.out.t().clone())
         elif wrong == "one row missing":
             self.out[7] = 0
-        elif wrong == "never written":
+        elif wrong == "NaN":
             self.out[3, 5] = float("nan")
         else:
             self.out[3, 5] = float("inf")
@@ -72,17 +71,10 @@ def test_a_wrong_product_is_an_error(monkeypatch, wrong):
         products.check(pair)
 
 
-def test_an_element_that_is_never_written_shows(monkeypatch):
-    monkeypatch.setattr(products.Operands, "multiply", lambda self: self.out)
-    with pytest.raises(WrongProduct):
-        products.check(made())
-
-
 def test_the_estimated_error_is_the_exact_one_within_its_sampling():
-    import torch
-
     pair = made("bf16", 300)
     product = pair.multiply()
+    assert product is pair.out, "multiplying needs no new memory"
     exact = pair.a.double() @ pair.b.double()
     error = ((product.double() - exact).norm() / exact.norm()).item()
     assert products.relative_error(pair.a, pair.b, product) == pytest.approx(error, rel=0.1)
@@ -103,6 +95,7 @@ def test_a_row_has_its_rate_from_its_own_seconds():
     assert row["tflops"] == pytest.approx(2 * 96**3 / row["seconds"] / 1e12)
     assert (row["peak_tflops"], row["share"], row["unit"]) == (None, None, None)
     assert row["error"] <= row["bound"]
+    assert f", {products.threads()} threads" in row["method"]
 
 
 def test_the_share_is_of_the_cards_peak_for_that_format():
@@ -142,31 +135,19 @@ def test_memory_holds_the_numbers_that_narrow_formats_are_rounded_from_and_the_s
 
 
 @pytest.mark.parametrize(
-    ("error", "says"),
+    ("kind", "message", "raised", "says"),
     [
-        ("DefaultCPUAllocator: can't allocate memory: you tried", "machine's memory ran out"),
-        ("cuda", "GPU's memory ran out"),
+        (RuntimeError, "DefaultCPUAllocator: can't allocate memory", BookError, "machine's memory"),
+        (torch.OutOfMemoryError, "cuda", BookError, "GPU's memory ran out"),
+        (RuntimeError, "shapes do not match", RuntimeError, "shapes"),  # a fault of ours
     ],
 )
-def test_memory_that_runs_out_is_one_line(monkeypatch, error, says):
-    import torch
-
-    kind = torch.OutOfMemoryError if error == "cuda" else RuntimeError
-
+def test_memory_that_runs_out_is_one_line(monkeypatch, kind, message, raised, says):
     def fail(*_, **__):
-        raise kind(error)
+        raise kind(message)
 
     monkeypatch.setattr(products, "operands", fail)
-    with pytest.raises(BookError, match=says):
-        products.measure(KINDS["fp32"], device="cpu", n=64)
-
-
-def test_an_error_of_our_own_is_not_taken_for_missing_memory(monkeypatch):
-    def fail(*_, **__):
-        raise RuntimeError("shapes do not match")
-
-    monkeypatch.setattr(products, "operands", fail)
-    with pytest.raises(RuntimeError, match="shapes"):
+    with pytest.raises(raised, match=says):
         products.measure(KINDS["fp32"], device="cpu", n=64)
 
 
@@ -185,42 +166,12 @@ def test_a_cpus_flags_tell_the_formats_it_computes(flags, formats):
     assert products.cpu_formats(frozenset(flags.split())) == formats
 
 
-@pytest.mark.parametrize("name", ["tf32", "fp8"])
-def test_formats_of_tensor_cores_have_no_product_on_a_cpu(name):
-    with pytest.raises(UsageError, match="has no product on"):
-        products.kind_on(name, "cpu")
-
-
-def test_an_unknown_format_names_the_known_ones():
-    with pytest.raises(UsageError, match="unknown dtype 'fp9': choose from fp32, tf32"):
-        kinds.kind_named("fp9")
-
-
-def test_samples_are_taken_while_the_work_lasts_and_not_after():
-    readings = iter(range(10**6))
-    with nvml.Watch(
-        lambda: {"sm_mhz": 1000 + next(readings), "watts": 300.0, "celsius": 50.0}, every=0.005
-    ) as watch:
-        time.sleep(0.1)
-    count = len(watch.samples)
-    time.sleep(0.03)
-    assert len(watch.samples) == count
-    assert count >= 2
-    told = watch.record()
-    assert told["samples"] == count
-    assert (told["watts"], told["celsius"]) == (300.0, 50.0)
-
-
-def test_a_card_that_tells_nothing_leaves_no_samples_and_no_error(monkeypatch):
-    import pynvml
-
-    def refuse(*_):
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-
-    monkeypatch.setattr(nvml, "_handle", refuse)
-    with nvml.Watch(every=0.001) as watch:
-        time.sleep(0.01)
-    assert watch.record() is None
+def test_the_state_is_the_median_clock_and_the_highest_power_and_heat():
+    names = ("sm_clock_mhz", "power_watts", "temperature_celsius")
+    rows = [(1980, 300.0, 50), (1200, 690.0, 61), (1500, 400.0, 58), (None, None, 40)]
+    samples = [dict(zip(names, row, strict=True)) for row in rows]
+    assert products.state(samples) == {"sm_mhz": 1500, "watts": 690.0, "celsius": 61, "samples": 3}
+    assert products.state(samples[3:]) is None, "a slice of a card tells nothing"
 
 
 def run(capsys, *arguments):
@@ -257,7 +208,8 @@ def test_the_json_holds_rows_and_provenance_and_nothing_else_is_printed(capsys, 
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["--dtype", "fp9"], 2, "unknown dtype 'fp9'"),
+        (["--dtype", "fp9"], 2, "unknown dtype 'fp9': choose from fp32, tf32"),
+        (["--device", "cpu", "--dtype", "tf32"], 2, "TF32 has no product on"),
         (["--n", "many"], 2, "not a whole number"),
         (["--n", "8"], 2, "at least 16"),
         (["--device", "tpu"], 2, "invalid choice"),
@@ -292,14 +244,7 @@ def test_help_answers_without_torch():
     assert done.stdout.endswith("False\n")
 
 
-def test_multiplying_needs_no_new_memory():
-    pair = made()
-    assert pair.multiply() is pair.out
-
-
 def test_cuda_work_runs_with_tf32_off_but_for_the_tf32_row():
-    import torch
-
     switch = torch.backends.cuda.matmul
     for name, expected in (("fp32", "ieee"), ("tf32", "tf32"), ("bf16", "ieee")):
         with products.precision(KINDS[name], "cuda"):

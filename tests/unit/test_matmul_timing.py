@@ -65,18 +65,11 @@ def test_overwriting_the_cache_is_not_part_of_the_time():
     assert timed(slow).median == pytest.approx(timed(fast).median)
 
 
-def test_the_cache_is_overwritten_before_every_timed_run():
+def test_the_cache_is_overwritten_before_every_run_and_all_are_queued_before_the_one_wait():
     gpu = FakeGpu([0.02])
     count = len(timed(gpu, seconds=0.2).seconds)
     assert gpu.log[-1] == "synchronize"
     assert gpu.log[-(4 * count) - 1 : -1] == ["flush", "record", "run", "record"] * count
-
-
-def test_all_timed_runs_are_queued_before_the_one_wait():
-    gpu = FakeGpu([0.02])
-    count = len(timed(gpu, seconds=0.2).seconds)
-    timed_part = gpu.log[-(4 * count) - 1 :]
-    assert timed_part.count("synchronize") == 1
 
 
 def test_what_the_first_run_costs_is_not_counted():
@@ -87,10 +80,9 @@ def test_what_the_first_run_costs_is_not_counted():
     )  # nor does it cut the rest
 
 
-def test_slow_products_run_five_times_and_fast_ones_as_long_as_asked():
-    assert len(timed(FakeGpu([3.0]), seconds=0.5).seconds) == 5
-    assert len(timed(FakeGpu([0.01], flush_seconds=0), seconds=0.5).seconds) == 50
-    assert len(timed(FakeGpu([1e-6], flush_seconds=0), seconds=0.5).seconds) == 200
+@pytest.mark.parametrize(("seconds", "runs"), [(3.0, 5), (0.01, 50), (1e-6, 200)])
+def test_slow_products_run_five_times_and_fast_ones_as_long_as_asked(seconds, runs):
+    assert len(timed(FakeGpu([seconds], flush_seconds=0), seconds=0.5).seconds) == runs
 
 
 def test_without_a_flush_the_method_says_that_the_cache_was_left_warm():
@@ -104,10 +96,7 @@ def test_without_a_flush_the_method_says_that_the_cache_was_left_warm():
 def test_quantiles_and_spread_of_known_runs():
     taken = Timing((5.0, 1.0, 2.0, 3.0, 4.0, 60.0), "by hand")
     assert (taken.median, taken.best) == (3.5, 1.0)
-    assert taken.quantile(0.2) == pytest.approx(2.0)
-    assert taken.quantile(0.8) == pytest.approx(5.0)
-    assert taken.quantile(0) == 1.0
-    assert taken.quantile(1) == 60.0
+    assert taken.fifths == pytest.approx((2.0, 5.0))
     assert taken.spread == pytest.approx(3 / 3.5)
     assert taken.record()["runs"] == 6
 

@@ -58,28 +58,19 @@ def test_the_longest_kernel_that_tells_its_unit_decides():
     assert unit.decide_all(kernels).kernel == TF32_ON
 
 
-def test_fp32_that_ran_on_cuda_cores_is_proved():
+@pytest.mark.parametrize(
+    ("kind", "kernel", "says"),
+    [
+        ("fp32", TF32_ON, r"should run on CUDA cores but ran on Tensor Cores.*TF32"),
+        ("tf32", HOPPER_FP32, "should run on Tensor Cores but ran on CUDA cores"),
+        ("fp16", "my_gemm", "cannot be told"),
+        ("fp16", "", "CUPTI"),  # no kernel at all
+    ],
+)
+def test_a_row_that_ran_elsewhere_than_it_claims_is_an_error(kind, kernel, says):
     assert unit.prove(KINDS["fp32"], {HOPPER_FP32: 1.0}).unit == CUDA_CORES
-
-
-def test_a_row_that_claims_cuda_cores_while_tf32_is_on_is_an_error():
-    with pytest.raises(UnitError, match=r"should run on CUDA cores but ran on Tensor Cores.*TF32"):
-        unit.prove(KINDS["fp32"], {TF32_ON: 1.0})
-
-
-def test_a_row_that_claims_tensor_cores_but_ran_on_cuda_cores_is_an_error():
-    with pytest.raises(UnitError, match="should run on Tensor Cores but ran on CUDA cores"):
-        unit.prove(KINDS["tf32"], {HOPPER_FP32: 1.0})
-
-
-def test_a_kernel_that_nobody_knows_proves_nothing():
-    with pytest.raises(UnitError, match="cannot be told"):
-        unit.prove(KINDS["fp16"], {"my_gemm": 1.0})
-
-
-def test_a_profile_without_kernels_is_an_error_that_names_the_cause():
-    with pytest.raises(UnitError, match="CUPTI"):
-        unit.prove(KINDS["fp16"], {})
+    with pytest.raises(UnitError, match=says):
+        unit.prove(KINDS[kind], {kernel: 1.0} if kernel else {})
 
 
 def test_tf32_is_switched_for_a_block_and_put_back_even_after_a_failure():

@@ -2,11 +2,11 @@
 
 import sys
 import time
-import types
 
 import pytest
 
 from gpubook import telemetry
+from tests.unit.fake_nvml import fake_nvml
 
 
 def work(seconds):
@@ -45,41 +45,19 @@ def test_an_error_in_the_watched_program_passes_through_and_ends_the_thread():
     assert len(watch.samples) >= 1, "a short run has a sample, too"
 
 
-class NVMLError(Exception):
-    pass
-
-
 @pytest.fixture
-def fake_nvml(monkeypatch):
-    """A driver that reports all but the power of a GPU."""
-
-    def no_power(_handle):
-        raise NVMLError("not supported")
-
-    nvml = types.SimpleNamespace(
-        NVMLError=NVMLError,
-        NVML_TEMPERATURE_GPU=0,
-        NVML_CLOCK_SM=1,
-        nvmlInit=lambda: None,
-        nvmlShutdown=lambda: None,
-        nvmlDeviceGetHandleByIndex=lambda i: i,
-        nvmlDeviceGetUtilizationRates=lambda h: types.SimpleNamespace(gpu=93),
-        nvmlDeviceGetMemoryInfo=lambda h: types.SimpleNamespace(used=3 * 2**30, total=80 * 2**30),
-        nvmlDeviceGetPowerUsage=no_power,
-        nvmlDeviceGetEnforcedPowerLimit=lambda h: 700_000,
-        nvmlDeviceGetTemperature=lambda h, kind: 61,
-        nvmlDeviceGetClockInfo=lambda h, kind: 1980,
-        nvmlDeviceGetPerformanceState=lambda h: 0,
-    )
-    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+def nvml(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml("a", "b"))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
-def test_a_gpu_is_read_in_the_units_of_nvidia_smi_and_gaps_stay_gaps(fake_nvml):
+def test_a_gpu_is_read_in_the_units_of_nvidia_smi_and_gaps_stay_gaps(nvml):
     with telemetry.Sampler(interval=0.05, gpu=0) as watch:
         work(0.2)
     now = telemetry.busiest(watch.samples)
     assert now == {
-        "gpu_percent": 93,
+        "gpu_percent": 90,
         "gpu_memory_bytes": 3 * 2**30,
         "gpu_memory_total_bytes": 80 * 2**30,
         "power_watts": None,
@@ -88,6 +66,20 @@ def test_a_gpu_is_read_in_the_units_of_nvidia_smi_and_gaps_stay_gaps(fake_nvml):
         "performance_state": 0,
     }
     assert watch.samples[0]["power_watts"] is None, "a gap stays a gap"
+
+
+def test_the_gpu_that_is_read_is_the_one_that_the_program_computes_on(nvml, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with telemetry.Sampler(interval=0.05, gpu=0) as watch:
+        pass
+    assert watch.samples[-1]["gpu_percent"] == 91
+
+
+def test_a_gpu_that_tells_nothing_leaves_gaps_and_no_error(nvml, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with telemetry.Sampler(interval=0.05, gpu=0) as watch:
+        pass
+    assert watch.samples[-1]["sm_clock_mhz"] is None
 
 
 def test_the_busiest_moment_needs_a_gpu():

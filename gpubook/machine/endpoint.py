@@ -13,10 +13,11 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from gpubook import files
 from gpubook.errors import BookError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 120  # pulls and waits take longer than a first ping
 
@@ -78,6 +80,11 @@ class Endpoint:
     def socket_path(self) -> Path | None:
         """The Unix socket's path, or ``None`` for tcp:// and ssh://."""
         return Path(self.host.removeprefix("unix://")) if self.host.startswith("unix://") else None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the engine is on another host, whose files and programs are not ours."""
+        return self.socket_path is None and urlsplit(self.host).hostname not in _LOOPBACK
 
     @property
     def rootless(self) -> bool:
@@ -229,19 +236,26 @@ def _user() -> str:
         return "$USER"
 
 
+def sockets(env: Mapping[str, str]) -> dict[str, str]:
+    """Where each kind of engine that could be here listens, by what installs it."""
+    runtime = env.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return {
+        "Docker Engine": "/run/docker.sock",
+        "the snap": "/run/snap.docker/docker.sock",
+        "a rootless engine": f"{runtime}/docker.sock",
+        "Docker Desktop": f"{env.get('HOME') or '/'}/.docker/desktop/docker.sock",
+        "Podman": "/run/podman/podman.sock",
+    }
+
+
 def _other_engine(path: Path) -> str:
     """A hint where another engine's socket is: rootless, or Docker Desktop."""
-    places = [
-        Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")) / "docker.sock",
-        files.home() / ".docker" / "desktop" / "docker.sock",
-    ]
-    for other in places:
-        try:
-            found = other != path and other.is_socket()
-        except OSError:  # a folder that we may not even look into
-            found = False
-        if found:
-            return f", or use the engine at {other}: `export DOCKER_HOST=unix://{other}`"
+    known = sockets(os.environ)
+    for name in ("a rootless engine", "Docker Desktop"):
+        other = Path(known[name])
+        with suppress(OSError):  # a folder that we may not even look into
+            if other != path and other.is_socket():
+                return f", or use the engine at {other}: `export DOCKER_HOST=unix://{other}`"
     return ""
 
 

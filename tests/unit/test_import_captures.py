@@ -1,32 +1,23 @@
-"""The recordings of page 01 are what the captures give: an edited digit is found out."""
+"""The recordings of the H100 host are what its captures give: an edited digit shows."""
 
-import importlib.util
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 
-from gpubook import engine
-from gpubook.engine import captures as converters
+from gpubook.errors import BookError
 from gpubook.evidence.records import recording_path
-
-ROOT = Path(__file__).parents[2]
-CAPTURES = ROOT / "recordings/h100/captures"
-SPEC = importlib.util.spec_from_file_location("import_captures", ROOT / "tools/import_captures.py")
-tool = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(tool)
-
-ROWS = [row for row in tool.CONVERTERS if row.notebook == "01-first-container"]
+from tests.captured import CAPTURES
+from tests.conftest import ROOT
+from tools import import_captures as tool
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", tool.CONVERTERS, ids=lambda row: f"{row.notebook[:2]}-{row.name}")
 def test_a_recording_is_what_its_capture_gives(row):
-    path = recording_path(ROOT, "h100", row.notebook, row.name)
-    recording = json.loads(path.read_text())
-    assert recording["data"] == row.convert(CAPTURES)
+    recording = json.loads(recording_path(ROOT, "h100", row.notebook, row.name).read_text())
+    assert recording["data"] == json.loads(json.dumps(row.convert(CAPTURES)))
     assert recording["provenance"] == tool.provenance(CAPTURES, row.capture)
-    assert recording["needs"] == list(row.needs)
+    assert recording["needs"] == sorted(row.needs.split(","))
 
 
 def test_the_provenance_is_the_captured_machine_in_its_own_words():
@@ -52,7 +43,7 @@ def test_the_check_names_a_recording_that_was_edited(tmp_path, monkeypatch, caps
 
 def test_a_capture_that_is_cut_short_is_refused_by_name(tmp_path):
     (tmp_path / "docker-info.json").write_text('{"ServerVersion": "28.5.2"')
-    with pytest.raises(engine.UnexpectedAnswer, match=r"docker-info\.json is not JSON"):
-        converters.docker_info(tmp_path)
-    with pytest.raises(engine.UnexpectedAnswer, match=r"cannot read the capture daemon\.json"):
-        converters.daemon_json(tmp_path)
+    with pytest.raises(BookError, match=r"docker-info\.json is not JSON"):
+        tool.settings(tmp_path)
+    with pytest.raises(BookError, match=r"cannot read the capture cdi-nvidia\.yaml"):
+        tool.specification(tmp_path)
