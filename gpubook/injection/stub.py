@@ -62,6 +62,7 @@ def rerooted(spec: dict[str, Any], tree: str) -> dict[str, Any]:
     """A parsed specification with every host path below ``tree`` and harmless nodes."""
 
     def edits(part: dict[str, Any]) -> dict[str, Any]:
+        part = {key: value for key, value in part.items() if value is not None}
         changed = dict(part)
         if "deviceNodes" in part:
             changed["deviceNodes"] = [
