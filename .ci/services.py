@@ -178,3 +178,9 @@ def end(pids: list[int], *, seconds: float) -> None:
             if not alive:
                 return
             time.sleep(0.05)
+
+
+def mounts_below(*folders: pathlib.Path) -> list[str]:
+    lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    points = [line.split()[4].encode().decode("unicode_escape") for line in lines]
+    return [p for p in points if any(p.startswith(f"{folder}/") for folder in folders)]

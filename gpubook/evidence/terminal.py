@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from gpubook import programs
 from gpubook.errors import BookError
 from gpubook.evidence import display
 
@@ -58,26 +58,15 @@ def run(command: str, *, timeout: float) -> dict[str, Any]:
     # The book's own commands are beside this Python, whether its environment is active or not.
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
     start = time.perf_counter()
-    with subprocess.Popen(
-        ["bash", "-o", "pipefail", "-c", command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,
-    ) as process:
-        try:
-            output, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            raise CommandFailed(f"`{command}` was still running after {timeout:g} s") from None
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-    text = _ANSI.sub("", output.decode("utf-8", errors="replace"))
+    done = programs.run(
+        ["bash", "-o", "pipefail", "-c", command], timeout, merged=True, env=environment
+    )
+    if done is None:
+        raise CommandFailed(f"`{command}` was still running after {timeout:g} s")
     return {
         "command": command,
-        "stdout": text,
-        "exit_code": process.returncode,
+        "stdout": _ANSI.sub("", done.stdout),
+        "exit_code": done.exit_code,
         "seconds": round(time.perf_counter() - start, 3),
     }
 

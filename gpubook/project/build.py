@@ -9,16 +9,21 @@ import json
 import os
 import re
 import secrets
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpubook import files
+from gpubook import files, programs
 from gpubook.project import dockerfile, result
 from gpubook.project.items import Finding, met, missing, not_checked
 
 BUILD_SECONDS = 1800
 RUN_SECONDS = 600
+# What a stranger's program gets: no privileges, no log on the engine's disk, and an init, or it
+# would not hear of it when this command is stopped.
+LIMITS = (
+    "--init", "--memory=8g", "--pids-limit=512", "--cap-drop=ALL",
+    "--security-opt=no-new-privileges", "--log-driver=none",
+)  # fmt: skip
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -35,6 +40,7 @@ def check(folder: Path, *, arguments: Sequence[str] = (), gpu: bool = False) -> 
             return [built, not_checked("runs", "there is no image to run")]
         return [built, _run(tag, gpu)]
     finally:
+        _docker(["rm", "--force", _container(tag)], 60)
         _docker(["image", "rm", "--force", tag], 120)
 
 
@@ -52,16 +58,27 @@ def _build(folder: Path, tag: str, arguments: Sequence[str]) -> Finding:
 
 
 def _run(tag: str, gpu: bool) -> Finding:
-    name = tag.replace(":", "-")
-    options = ["--rm", "--name", name, "--network", "none", "--label", "gpubook.demo=1"]
+    options = [
+        "--rm",
+        "--name",
+        _container(tag),
+        "--network",
+        "none",
+        "--label",
+        "gpubook.demo=1",
+        *LIMITS,
+    ]
     done = _docker(["run", *options, *(["--gpus", "all"] if gpu else []), tag], RUN_SECONDS)
     if done is None:
-        _docker(["rm", "--force", name], 60)
         return missing("runs", f"the container was still running after {RUN_SECONDS // 60} minutes")
     code, printed, said = done
     if code != 0:
         return missing("runs", f"the container ended with {code}: {last_error(said or printed)}")
     return judge(printed, _user(tag))
+
+
+def _container(tag: str) -> str:
+    return tag.replace(":", "-")
 
 
 def judge(printed: str, user: str) -> Finding:
@@ -94,16 +111,5 @@ def last_error(said: str) -> str:
 def _docker(words: Sequence[str], seconds: float) -> tuple[int, str, str] | None:
     """Exit code, standard output and standard error; None when the time was up."""
     environment = os.environ | {"BUILDKIT_PROGRESS": "plain", "DOCKER_CLI_HINTS": "false"}
-    try:
-        done = subprocess.run(
-            ["docker", *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=environment,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return None
-    said = [part.decode("utf-8", "replace") for part in (done.stdout, done.stderr)]
-    return done.returncode, said[0], said[1]
+    done = programs.run(["docker", *words], seconds, env=environment)
+    return (done.exit_code, done.stdout, done.stderr) if done else None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT, gpubook
-from tests.docker.containers import listed
+from tests.docker.containers import listed, wait_until
 from tests.unit.test_project import edit
 
 pytestmark = pytest.mark.docker
@@ -58,6 +60,10 @@ BREAKS = {
         lambda f: edit(f / "bench.py", "print(json", 'print("ready")\nprint(json'),
         {"runs": ("missing", "it printed 'ready'")},
     ),
+    "it prints fifty megabytes": (
+        lambda f: edit(f / "bench.py", "random.seed(0)\n", 'print("x" * 50_000_000)\n'),
+        {"runs": ("missing", f"it printed '{'x' * 60}', which is not one JSON object")},
+    ),
     "its figures are made up": (
         lambda f: edit(f / "bench.py", '"median": median', '"median": 2 * median'),
         {"runs": ("missing", "but that of the samples is")},
@@ -81,3 +87,31 @@ def test_what_only_a_run_can_show_is_shown(tmp_path, base, name):
     for id_, (state, said) in expected.items():
         assert wrong[id_]["state"] == state
         assert said in wrong[id_]["found"]
+
+
+def test_a_command_that_is_killed_leaves_no_container(engine, base, tmp_path):
+    folder = shutil.copytree(GOOD, tmp_path / "mine")
+    edit(folder / "bench.py", "random.seed(0)\n", "time.sleep(600)\n")
+    command = [
+        sys.executable,
+        "-m",
+        "gpubook.cli",
+        "project",
+        folder,
+        "--build-arg",
+        f"BASE={base}",
+    ]
+
+    def there(**more: str) -> bool:
+        return bool(listed(engine, name="gpubook-project-", **more))
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        wait_until(engine, lambda: there(status="running"), "no container")
+        process.kill()
+    try:
+        wait_until(engine, lambda: not there(), "it still runs", seconds=60)
+    finally:  # what was built stays: nobody was left to remove it
+        for image in engine.images.list():
+            for tag in image.tags:
+                if tag.startswith("gpubook-project:"):
+                    engine.images.remove(tag, force=True)

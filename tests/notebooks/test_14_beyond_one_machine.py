@@ -44,12 +44,15 @@ def test_the_job_ran_on_two_nodes_that_were_there(page):
     assert {f"{prefix}{low}", f"{prefix}{high}"} <= there
 
 
-def test_the_first_steps_came_after_the_submission(page):
+def test_the_first_steps_came_after_the_submission(page, capsys):
     begin, _, _, end, _ = printed(page, "submit")
     assert float(end) > float(begin)
     alone = page.evidence("one-machine").data
     assert alone["exit_code"] == 0
     assert 0 < alone["first_step_seconds"] < alone["seconds"]
+    more = float(end) - float(begin) - alone["first_step_seconds"]
+    with capsys.disabled():  # a figure for whoever reads the log: machines differ
+        print(f"\nnotebook 14: {more:+.1f} s to the first steps through Slurm (aim: 15 at most)")
 
 
 def test_the_requeued_job_waits_and_then_goes_on_in_the_middle_of_an_epoch(page):

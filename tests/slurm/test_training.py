@@ -133,7 +133,7 @@ def work(tiny, tmp_path_factory) -> Path:
 
 def submit(work: Path) -> Job:
     script = ROOT / "examples/slurm/spam-classify.sbatch"
-    options = ["--model=tiny-bert", *OPTIONS, "--save-seconds=1"]
+    options = ["--model=tiny-bert", *OPTIONS, "--save-seconds=0.2"]
     return Job(run("sbatch", "--parsable", *ALLOCATION, script, *options, cwd=work), work)
 
 

@@ -246,6 +246,8 @@ def test_the_scripts_command_is_one_that_the_commands_take(tmp_path):
 def test_another_container_none_and_more_options_are_given_from_outside(tmp_path):
     command = commands(tmp_path, CONTAINER="docker run --rm image")
     assert command[1:5] == ["docker", "run", "--rm", "image"]
+    command = commands(tmp_path, CONTAINER="--container=/b env PATH=/opt/venv/bin")
+    assert command[1:5] == ["--container=/b", "env", "PATH=/opt/venv/bin", "torchrun"]
     command = commands(tmp_path, "--epochs", "5", CONTAINER="", PROCESSES="1")
     assert command[1] == "torchrun"
     launch, train = parsed(command[1:])

@@ -11,8 +11,8 @@ import pytest
 from tests.conftest import ROOT
 
 ORDER = [
-    "errors", "files", "machine", "telemetry", "evidence", "engine", "injection", "matmul", "spam",
-    "doctor", "project", "book", "cli",
+    "errors", "files", "programs", "machine", "telemetry", "evidence", "engine", "injection",
+    "matmul", "spam", "doctor", "project", "book", "cli",
 ]  # fmt: skip
 MODULES = sorted((ROOT / "gpubook").rglob("*.py"))
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from gpubook import programs
 from gpubook.evidence import terminal
 
 
@@ -39,6 +40,23 @@ def test_a_command_over_its_time_is_ended_with_its_children():
     with pytest.raises(terminal.CommandFailed, match=r"still running after 0\.3 s"):
         terminal.run("sleep 60 & sleep 60", timeout=0.3)
     assert time.monotonic() - start < 30
+
+
+def test_a_program_that_left_the_session_does_not_hold_the_page():
+    start = time.monotonic()
+    with pytest.raises(terminal.CommandFailed, match="still running"):
+        terminal.run("setsid sleep 20 & echo left", timeout=0.5)
+    assert time.monotonic() - start < 15
+
+
+def test_fifty_megabytes_of_output_are_two_ends_and_a_line_between():
+    step = terminal.run(
+        "echo first; head -c 50000000 /dev/zero | tr '\\0' x; echo last", timeout=60
+    )
+    lines = step["stdout"].splitlines()
+    assert len(step["stdout"]) < 1.1 * programs.LIMIT
+    assert (lines[0], lines[-1][-4:]) == ("first", "last")
+    assert [line for line in lines if "left out" in line] == ["[49.0 MB are left out here]"]
 
 
 def test_an_unexpected_failure_names_command_code_and_last_line():
