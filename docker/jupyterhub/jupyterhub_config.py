@@ -1,19 +1,23 @@
 """A JupyterHub on the host that gives each learner a container of the book's image.
 
-Started by `docker/jupyterhub/start`, which says what the variables below mean. The Hub runs on
+Started by `docker/jupyterhub/hub`, which says what the variables below mean. The Hub runs on
 the host because it talks to the engine; the learners' containers never see the engine's socket.
 """
 
+import asyncio
 import os
 import re
 import sys
+import time
+from pathlib import Path
 
+import accounts
 import docker
-from firstuseauthenticator import FirstUseAuthenticator
-from firstuseauthenticator.firstuseauthenticator import CustomLoginHandler
-from jupyterhub.handlers import LoginHandler
+from jupyterhub.auth import Authenticator
+from tornado import web
 
 c = get_config()  # noqa: F821 - JupyterHub gives it to its configuration file
+HERE, FOLDER = Path(os.environ["HUB_CODE"]), Path(os.environ["HUB_FOLDER"])
 
 
 def words(name):
@@ -39,12 +43,8 @@ def number(name, default):
     return value
 
 
-learners, teachers = words("HUB_LEARNERS"), words("HUB_TEACHERS")
-for who in learners + teachers:
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", who):
-        wrong(f"a name has small letters, digits and -, and begins with a letter: not {who!r}")
-if not learners:
-    wrong("name the learners: HUB_LEARNERS='ada grace' docker/jupyterhub/start")
+learners, teachers = accounts.listed("HUB_LEARNERS"), accounts.listed("HUB_TEACHERS")
+people = [*learners, *(name for name in teachers if name not in learners)]
 port = int(number("HUB_PORT", "8000"))
 cores = number("SEAT_CPUS", "2")
 idle = number("SEAT_IDLE_MINUTES", "60") * 60
@@ -58,27 +58,37 @@ if "all" in gpus and len(gpus) > 1:
 # ---------------------------------------------------------------------------- who may come in
 
 
-# The first login of a listed name sets its password; nobody else gets in. To reset a password,
-# a teacher deletes the user in the Hub's admin page and adds the same name again.
-class Login(CustomLoginHandler):
-    """The authenticator's login page, which knows fewer arguments than this Hub gives it."""
+class ClassAuthenticator(Authenticator):
+    """Passwords and one-time codes of accounts.py; a name is tried a few times a minute."""
 
-    def _render(self, login_error=None, username=None, **more):
-        error = self.custom_login_error or login_error
-        return LoginHandler._render(self, login_error=error, username=username, **more)
+    throttle = accounts.Throttle()
+
+    async def authenticate(self, handler, data):
+        """The name when the password is right. What is wrong with a new one is said on the form."""
+        name = self.normalize_username(data.get("username", ""))
+        name = name if name in self.allowed_users else ""
+        one_try = self.throttle.take(name, handler.request.remote_ip, time.monotonic())
+        if one_try is None:
+            raise web.HTTPError(429, "Too many wrong passwords. Wait a minute and try again.")
+        typed, new = data.get("password", ""), data.get("new_password", "")
+        try:
+            if not await asyncio.to_thread(accounts.log_in, FOLDER, name, typed, new):
+                return None
+        except accounts.AccountError as error:
+            self.throttle.right(one_try)
+            raise web.HTTPError(400, str(error)) from error
+        self.throttle.right(one_try)
+        return name
 
 
-class FirstUse(FirstUseAuthenticator):
-    """The same, with that login page."""
-
-    def get_handlers(self, app):
-        return [("/login", Login), *super().get_handlers(app)[1:]]
-
-
-c.JupyterHub.authenticator_class = FirstUse
-c.FirstUseAuthenticator.create_users = False
-c.Authenticator.allowed_users = set(learners)
-c.Authenticator.admin_users = set(teachers)
+c.JupyterHub.authenticator_class = ClassAuthenticator
+c.JupyterHub.template_paths = [str(HERE / "templates")]
+c.Authenticator.allowed_users = set(people)
+# The lists above decide, not what an earlier Hub's database knew: whoever is on none of them is
+# deleted with all tokens, and the role below takes back what it does not give.
+c.Authenticator.allow_existing_users = False
+c.Authenticator.delete_invalid_users = True
+c.Authenticator.username_pattern = rf"(?:{'|'.join(people)})\Z"
 
 # ------------------------------------------------------------------------------- the network
 
@@ -91,9 +101,12 @@ if not engine.networks.list(names=[f"^{NETWORK}$"]):
 gateway = engine.networks.get(NETWORK).attrs["IPAM"]["Config"][0]["Gateway"]
 engine.close()
 
-c.JupyterHub.bind_url = f"http://{os.environ.get('HUB_ADDRESS') or '127.0.0.1'}:{port}"
+c.JupyterHub.bind_url = f"https://{os.environ['HUB_ADDRESS']}:{port}"
+c.JupyterHub.ssl_cert, c.JupyterHub.ssl_key = os.environ["TLS_CERT"], os.environ["TLS_KEY"]
 c.JupyterHub.hub_ip = gateway
 c.JupyterHub.hub_port = port + 81
+proxy = "proxy/node_modules/configurable-http-proxy/bin/configurable-http-proxy"
+c.ConfigurableHTTPProxy.command = ["node", str(Path(sys.prefix) / proxy)]
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{port + 1}"
 
 # --------------------------------------------------------------------------------- the seats
@@ -126,8 +139,7 @@ def gpus_of(name):
     if gpus == ["all"]:
         return [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])]
     # In turn: with as many devices (GPUs, MIG slices) as learners, each has one alone.
-    names = learners + [who for who in teachers if who not in learners]
-    device = gpus[names.index(name) % len(gpus)]
+    device = gpus[people.index(name) % len(gpus)]
     return [docker.types.DeviceRequest(driver="cdi", device_ids=[device])]
 
 
@@ -147,11 +159,12 @@ c.DockerSpawner.extra_host_config = limits
 # ------------------------------------------------------------------------- seats nobody sits at
 
 c.JupyterHub.load_roles = [
+    {"name": "admin", "users": teachers},
     {
         "name": "culler",
         "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
         "services": ["culler"],
-    }
+    },
 ]
 c.JupyterHub.services = [
     {

@@ -8,9 +8,12 @@ import re
 import secrets
 import signal
 import socket
+import ssl
+import stat
 import subprocess
+import time
 import uuid
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,9 +30,10 @@ from tests.service import Service
 
 pytestmark = pytest.mark.docker
 
-START = ROOT / "docker" / "jupyterhub" / "start"
+HUB = ROOT / "docker" / "jupyterhub" / "hub"
 MEMORY = 1200 * 2**20
 PASSWORDS = {"ada": "analytical engine", "grace": "compiler of A-0"}
+TEACHERS = "nobody else's"  # the teacher's password
 # Two devices, as two slices of one GPU would be: each leaves its number in the environment.
 DEVICES = {
     "cdiVersion": "0.5.0",
@@ -63,15 +67,20 @@ class Learner:
     session: requests.Session = field(default_factory=requests.Session)
     token: str = ""
 
-    def log_in(self, password: str) -> bool:
-        """Send the login form as a browser does; False when the Hub refuses."""
+    def send_form(self, password: str, new: str = "") -> requests.Response:
+        """The login form, sent as a browser does."""
+        self.session.trust_env, self.session.verify = False, str(self.hub.certificate)
         self.session.get(f"{self.hub.url}/hub/login", timeout=20)
-        answer = self.session.post(
+        return self.session.post(
             f"{self.hub.url}/hub/login",
-            data={"username": self.name, "password": password, "_xsrf": self._xsrf()},
+            data={"username": self.name, "password": password, "new_password": new,
+                  "_xsrf": self._xsrf()},
             timeout=30, allow_redirects=False,
         )  # fmt: skip
-        if answer.status_code != 302:
+
+    def log_in(self, password: str, new: str = "") -> bool:
+        """Send the login form and ask for a token; False when the Hub refuses."""
+        if self.send_form(password, new).status_code != 302:
             return False
         self.session.get(f"{self.hub.url}/hub/home", timeout=20)
         made = self.session.post(
@@ -89,7 +98,7 @@ class Learner:
     def ask(self, method: str, path: str, **more) -> requests.Response:
         """A request with this learner's token."""
         headers = {"Authorization": f"token {self.token}"}
-        return requests.request(method, self.hub.url + path, headers=headers, timeout=30, **more)
+        return self.hub.ask(method, path, headers=headers, **more)
 
     def take_seat(self) -> None:
         """Ask the Hub for a seat and follow its account of the start to the end."""
@@ -110,8 +119,9 @@ class Learner:
         base = self.hub.url.replace("http", "ws", 1)
         url = f"{base}/user/{self.name}/api/kernels/{kernel}/channels"
         channel = websocket.create_connection(
-            url, header=[f"Authorization: token {self.token}"], timeout=60
-        )
+            url, header=[f"Authorization: token {self.token}"], timeout=60,
+            sslopt={"ca_certs": str(self.hub.certificate)},
+        )  # fmt: skip
         message = uuid.uuid4().hex
         request = {
             "header": {
@@ -141,11 +151,28 @@ class Learner:
 
 @dataclass
 class Hub:
-    """A running Hub: where it answers, the first word of what it makes, its process and log."""
+    """A running Hub: where it answers, the first word of what it makes, its folder and process."""
 
     url: str
     mark: str
+    folder: Path
     service: Service
+
+    @property
+    def certificate(self) -> Path:
+        """What a browser is told to trust."""
+        return self.folder / "certificate.pem"
+
+    def ask(self, method: str, path: str, **more) -> requests.Response:
+        """A request; who asks is in ``more``."""
+        certificate = str(self.certificate)
+        return requests.request(method, self.url + path, verify=certificate, timeout=30, **more)
+
+    def codes(self) -> dict[str, str]:
+        """The printed list, by name."""
+        environment = os.environ | {"HUB_FOLDER": str(self.folder)}
+        printed = command("codes", environment).stdout
+        return dict(re.findall(r"name  (\S+)\n  code  (\S+) ", printed))
 
     def end(self) -> None:
         """Ctrl-C, as whoever started it would press; nothing of it may be left."""
@@ -159,10 +186,29 @@ class Hub:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
+def command(words: str, environment: dict, **more) -> subprocess.CompletedProcess[str]:
+    """One command of docker/jupyterhub/hub, which must end well."""
+    done = subprocess.run(
+        [HUB, *words.split()], env=environment, capture_output=True, text=True, timeout=300,
+        check=False, **more,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
 def containers_of(engine, mark: str) -> dict[str, object]:
     """The seats there are, by the learner's name."""
     seats = listed(engine, name=f"^/?{mark}-")
     return {seat.name.removeprefix(f"{mark}-"): seat for seat in seats}
+
+
+def variables(image: str, mark: str, folder: Path, port: int) -> dict[str, str]:
+    """The environment of a Hub for a test."""
+    return os.environ | {
+        "HUB_LEARNERS": " ".join(PASSWORDS), "HUB_TEACHERS": "lin", "HUB_IMAGE": image,
+        "HUB_PORT": str(port), "HUB_NETWORK": mark, "HUB_FOLDER": str(folder),
+        "SEAT_MEMORY": "1200M", "SEAT_CPUS": "1.5",
+    }  # fmt: skip
 
 
 @contextmanager
@@ -170,18 +216,16 @@ def running(image: str, mark: str, folder: Path, **settings: str):
     """A Hub started as the guide says; ended as Ctrl-C ends it."""
     port = free_ports()
     log = folder / f"log-{port}"
-    environment = os.environ | {
-        "HUB_LEARNERS": " ".join(PASSWORDS), "HUB_TEACHERS": "lin", "HUB_IMAGE": image,
-        "HUB_PORT": str(port), "HUB_NETWORK": mark, "HUB_FOLDER": str(folder),
-        "SEAT_MEMORY": "1200M", "SEAT_CPUS": "1.5",
-    } | settings  # fmt: skip
+    environment = variables(image, mark, folder, port) | settings
+    for name in environment["HUB_TEACHERS"].split():
+        command(f"password {name}", environment, input=TEACHERS + "\n")
     started = service.start(
-        [START], ready="JupyterHub is now running", log=log, seconds=240, env=environment,
+        [HUB, "run"], ready="JupyterHub is now running", log=log, seconds=240, env=environment,
         start_new_session=True,
     )  # fmt: skip
-    hub = Hub(f"http://127.0.0.1:{port}", mark, started)
+    hub = Hub(f"https://127.0.0.1:{port}", mark, folder, started)
     try:
-        assert requests.get(f"{hub.url}/hub/health", timeout=20).status_code == 200
+        assert hub.ask("GET", "/hub/health").status_code == 200
         yield hub
     finally:
         hub.end()
@@ -221,22 +265,69 @@ def hub(image, place, devices):
 
 @pytest.fixture(scope="module")
 def learners(hub) -> dict[str, Learner]:
-    """Both learners, logged in, each in a seat."""
+    """Both learners, logged in with their codes, each in a seat."""
     both = {name: Learner(hub, name) for name in PASSWORDS}
+    codes = hub.codes()
+    assert codes.keys() == PASSWORDS.keys(), "the teacher needs none"
     for learner in both.values():
-        assert learner.log_in(PASSWORDS[learner.name])
+        assert learner.log_in(codes[learner.name], PASSWORDS[learner.name])
         learner.take_seat()
     return both
 
 
-def test_only_listed_names_get_in_and_the_first_password_holds(hub, learners):
-    assert not Learner(hub, "mallory").log_in("a password of mine")
+def test_only_listed_names_get_in_and_a_teacher_is_not_who_comes_first(hub, learners):
+    assert hub.codes() == {}, "each has been used"
+    assert not Learner(hub, "mallory").log_in("a password of mine", "a password of mine")
+    assert not Learner(hub, "lin").log_in("I was here first", "I was here first")
     assert not Learner(hub, "ada").log_in("not the engine")
     assert Learner(hub, "ada").log_in(PASSWORDS["ada"])
     stale = {"username": "ada", "password": PASSWORDS["ada"], "_xsrf": "of yesterday"}
-    refused = requests.post(f"{hub.url}/hub/login", data=stale, timeout=20)
+    refused = hub.ask("POST", "/hub/login", data=stale)
     assert refused.status_code == 403
     assert "Try again" in refused.text
+    lin = Learner(hub, "lin")
+    assert lin.log_in(TEACHERS)
+    assert {user["name"] for user in lin.ask("GET", "/hub/api/users").json()} == {*PASSWORDS, "lin"}
+    assert learners["ada"].ask("GET", "/hub/api/users").status_code == 403
+
+
+def test_the_login_form_says_what_is_wrong_and_guessing_is_stopped(hub, learners):
+    joan = Learner(hub, "grace")
+    long = joan.send_form("x" * 5000)
+    assert (long.status_code, "at most 200 characters" in long.text) == (400, True)
+    short = joan.send_form(PASSWORDS["grace"], "short")
+    assert (short.status_code, "10 to 200 characters" in short.text) == (400, True)
+    assert joan.send_form(PASSWORDS["grace"]).status_code == 302
+    guesser = Learner(hub, "lin")
+    codes = [guesser.send_form(f"guess number {n}").status_code for n in range(6)]
+    assert codes[-1] == 429, codes
+    stopped = guesser.send_form(TEACHERS)
+    assert (stopped.status_code, "Wait a minute" in stopped.text) == (429, True)
+    assert Learner(hub, "ada").log_in(PASSWORDS["ada"]), "others are not kept waiting"
+
+
+def test_nothing_is_said_without_tls(hub):
+    with pytest.raises(requests.RequestException):
+        requests.get(hub.url.replace("https", "http") + "/hub/login", timeout=20)
+    with pytest.raises(requests.exceptions.SSLError):
+        requests.get(f"{hub.url}/hub/login", timeout=20)  # nobody trusts it untold
+    secrets_ = [hub.folder / name for name in ("key.pem", "accounts.json", "jupyterhub.sqlite")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in secrets_} == {0o600}
+
+
+def test_requests_that_never_end_keep_nobody_waiting(hub, learners):
+    trust = ssl.create_default_context(cafile=hub.certificate)
+    port = int(hub.url.rpartition(":")[2])
+    head = (
+        "POST /hub/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\n"
+        "Content-Length: 1000000\r\n\r\nusername="
+    )
+    with ExitStack() as held:
+        for _ in range(50):
+            plain = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            slow = held.enter_context(trust.wrap_socket(plain, server_hostname="127.0.0.1"))
+            slow.sendall(head.encode())
+        assert learners["grace"].ask("GET", "/user/grace/api/status").status_code == 200
 
 
 def test_each_learner_sees_the_own_folder_only(hub, learners):
@@ -255,7 +346,7 @@ def test_each_learner_sees_the_own_folder_only(hub, learners):
     assert grace.ask("GET", "/user/grace/api/contents/work/secret.txt").status_code == 404
     refused = grace.ask("GET", "/user/ada/api/contents/work/secret.txt")
     assert refused.status_code == 403
-    anonymous = requests.get(f"{hub.url}/user/ada/api/contents/work/secret.txt", timeout=20)
+    anonymous = hub.ask("GET", "/user/ada/api/contents/work/secret.txt")
     assert anonymous.status_code == 403
 
 
@@ -347,7 +438,7 @@ def test_a_stopped_seat_leaves_its_files_where_a_teacher_finds_them(
 def test_ending_the_hub_ends_the_seats_and_the_next_one_stops_an_idle_seat(
     engine, hub, learners, image, place
 ):
-    """Runs last: it ends the Hub of the tests above."""
+    """Ends the Hub of the tests above."""
     mark, folder = place
     assert containers_of(engine, mark), "someone sits there"
     hub.end()
@@ -360,11 +451,77 @@ def test_ending_the_hub_ends_the_seats_and_the_next_one_stops_an_idle_seat(
     assert containers_of(engine, mark) == {}
 
 
+def test_who_is_no_longer_listed_has_no_access_and_who_was_a_teacher_is_none(image, place):
+    """The same folder, other names: Grace has left, Lin learns now, Joan teaches."""
+    mark, folder = f"{place[0]}-list", place[1] / "list"
+    folder.mkdir()
+    with running(image, mark, folder) as before:
+        ada, grace, teacher = (Learner(before, name) for name in ("ada", "grace", "lin"))
+        for learner in (ada, grace):
+            assert learner.log_in(before.codes()[learner.name], PASSWORDS[learner.name])
+        assert teacher.log_in(TEACHERS)
+        assert teacher.ask("GET", "/hub/api/users/grace").status_code == 200
+    with running(image, mark, folder, HUB_LEARNERS="ada lin", HUB_TEACHERS="joan") as after:
+        for old in (teacher, grace):
+            old.hub = after
+        assert grace.ask("GET", "/hub/api/user").status_code == 403, "her token is dead"
+        assert "/hub/login" in grace.session.get(f"{after.url}/hub/home", timeout=20).url
+        assert not Learner(after, "grace").log_in(PASSWORDS["grace"], "compiler of A-1")
+        assert teacher.ask("GET", "/hub/api/users").status_code == 403
+        assert not teacher.ask("GET", "/hub/api/user").json()["admin"]
+        assert Learner(after, "ada").log_in(PASSWORDS["ada"])
+
+
+def test_as_a_service_it_outlives_its_shell_and_a_crash_and_no_kernel_is_lost(engine, image, place):
+    mark, folder = f"{place[0]}-service", place[1] / "service"
+    folder.mkdir()
+    port = free_ports()
+    environment = variables(image, mark, folder, port) | {
+        "HUB_LEARNERS": "ada", "HUB_TEACHERS": "", "SEAT_CPUS": "1",
+    }  # fmt: skip
+    told = command("up", environment, start_new_session=True).stdout
+    hub = Hub(re.search(r"https://\S+", told)[0], mark, folder, None)
+    try:
+        ada = Learner(hub, "ada")
+        assert ada.log_in(hub.codes()["ada"], PASSWORDS["ada"])
+        ada.take_seat()
+        ada.run("open('/tmp/here', 'w').write('yes')")
+        assert f"{mark}-ada" in command("status", environment).stdout
+        twice = subprocess.run([HUB, "up"], env=environment, capture_output=True, timeout=60)
+        assert (twice.returncode, b"runs already" in twice.stderr) == (1, True)
+        pid = int(re.search(r"RUNNING   pid (\d+)", command("status", environment).stdout)[1])
+        os.kill(pid, signal.SIGKILL)
+        wait_for_health(hub, other_than=pid, environment=environment)
+        assert ada.run("print(open('/tmp/here').read())") == "yes\n", "the same container"
+    finally:
+        command("down", environment)
+    assert containers_of(engine, mark) == {}
+    with pytest.raises(requests.ConnectionError):
+        hub.ask("GET", "/hub/health")
+    gone = subprocess.run([HUB, "status"], env=environment, capture_output=True, timeout=60)
+    assert gone.returncode == 3
+
+
+def wait_for_health(hub: Hub, *, other_than: int, environment: dict) -> None:
+    """Wait until another process is the Hub and answers."""
+    for _ in range(120):
+        said = subprocess.run([HUB, "status"], env=environment, capture_output=True, text=True)
+        pid = re.search(r"RUNNING   pid (\d+)", said.stdout)
+        if pid and int(pid[1]) != other_than:
+            with suppress(requests.RequestException):
+                if hub.ask("GET", "/hub/health").ok:
+                    return
+        time.sleep(0.5)
+    pytest.fail((hub.folder / "hub.log").read_text()[-3000:])
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"HUB_LEARNERS": ""}, "name the learners"),
         ({"HUB_LEARNERS": "ada Grace"}, "not 'Grace'"),
+        ({"HUB_TEACHERS": "lin"}, "no password yet: docker/jupyterhub/hub password lin"),
+        ({"HUB_CERT": "/dev/null", "HUB_KEY": "/dev/null"}, "not a certificate and its key"),
         ({"SEAT_MEMORY": "a lot"}, "SEAT_MEMORY is a whole number"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -375,7 +532,7 @@ def test_what_the_hub_cannot_start_with_is_one_line(engine, image, tmp_path, set
         "HUB_LEARNERS": "ada", "HUB_IMAGE": image, "HUB_FOLDER": str(tmp_path), "HUB_NETWORK": mark,
     }  # fmt: skip
     done = subprocess.run(
-        [START], env=os.environ | environment | settings, capture_output=True, text=True,
+        [HUB, "run"], env=os.environ | environment | settings, capture_output=True, text=True,
         timeout=240, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, ""), done.stderr

@@ -172,7 +172,7 @@ def test_a_secret_beside_the_project_stays_out_of_the_bundle(bundle, tmp_path, m
 
 def test_the_repositorys_files_are_those_that_git_does_not_ignore(bundle):
     names = {name for name, _ in bundle.repository()}
-    assert {"repository/Makefile", "repository/docker/jupyterhub/start"} <= names
+    assert {"repository/Makefile", "repository/docker/jupyterhub/hub"} <= names
     assert not [n for n in names if "/_build/" in n or "/.venv/" in n or "/wheelhouse/" in n]
 
 
