@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import accounts
+import books
 import docker
 from jupyterhub.auth import Authenticator
 from tornado import web
@@ -48,7 +49,7 @@ people = [*learners, *(name for name in teachers if name not in learners)]
 port = int(number("HUB_PORT", "8000"))
 cores = number("SEAT_CPUS", "2")
 idle = number("SEAT_IDLE_MINUTES", "60") * 60
-memory = os.environ.get("SEAT_MEMORY") or "4G"
+memory = os.environ.get("SEAT_MEMORY") or "5G"
 if not re.fullmatch(r"[1-9][0-9]*[KMGT]", memory):
     wrong(f"SEAT_MEMORY is a whole number and K, M, G or T (of 1024), such as 4G, not {memory}")
 gpus = words("SEAT_GPUS")
@@ -96,10 +97,17 @@ c.Authenticator.username_pattern = rf"(?:{'|'.join(people)})\Z"
 # host's end of it, so the seats and this machine reach it and nobody else does.
 NETWORK = os.environ.get("HUB_NETWORK") or "gpubook-hub"
 engine = docker.from_env()
+APART = {"com.docker.network.bridge.enable_icc": "false"}
 if not engine.networks.list(names=[f"^{NETWORK}$"]):
-    engine.networks.create(NETWORK, options={"com.docker.network.bridge.enable_icc": "false"})
-gateway = engine.networks.get(NETWORK).attrs["IPAM"]["Config"][0]["Gateway"]
-engine.close()
+    engine.networks.create(NETWORK, options=APART)
+network = engine.networks.get(NETWORK).attrs
+if network["Options"] | APART != network["Options"]:
+    wrong(f"seats could reach one another on the network {NETWORK}: docker network rm {NETWORK}")
+gateway = network["IPAM"]["Config"][0]["Gateway"]
+# Seats of a Hub that died are taken over; not those of somebody who is no longer listed.
+for seat in engine.containers.list(all=True, filters={"network": NETWORK}, ignore_removed=True):
+    if seat.name.removeprefix(f"{NETWORK}-") not in people:
+        seat.remove(force=True)
 
 c.JupyterHub.bind_url = f"https://{os.environ['HUB_ADDRESS']}:{port}"
 c.JupyterHub.ssl_cert, c.JupyterHub.ssl_key = os.environ["TLS_CERT"], os.environ["TLS_KEY"]
@@ -120,13 +128,20 @@ c.DockerSpawner.cmd = ["jupyterhub-singleuser"]
 c.Spawner.default_url = "/lab/tree/notebooks"
 c.Spawner.start_timeout = c.Spawner.http_timeout = 120
 
-# A stopped seat's container is gone, what the learner did is not: it is in two volumes. The first
-# is filled from the image when it is new: the notebooks, as the learner changes them, and results.
+# A stopped seat's container is gone, what the learner did is not: it is in volumes. One has the
+# learner's own files, the other the notebooks as the learner changes them, and results (books.py).
 c.DockerSpawner.remove = True
-c.DockerSpawner.volumes = {
-    NETWORK + "-{username}-book": "/book",
-    NETWORK + "-{username}-work": "/mnt",
-}
+
+
+def mount(spawner):
+    """The volumes of a seat, chosen when it starts: the image may be another one by then."""
+    seat = f"{NETWORK}-{spawner.user.name}"
+    book, earlier = books.books(engine, seat, spawner.image)
+    spawner.volumes = {book: "/book", f"{seat}-work": "/mnt"}
+    spawner.read_only_volumes = {earlier: "/book/earlier"} if earlier else {}
+
+
+c.Spawner.pre_spawn_hook = mount
 
 c.DockerSpawner.mem_limit = memory
 c.DockerSpawner.cpu_limit = cores
@@ -144,8 +159,16 @@ def gpus_of(name):
 
 
 def limits(spawner):
-    """What a seat gets beside memory and cores: the rules of docker/compose.yaml, and its GPU."""
+    """What a seat gets beside memory and cores: the rules of docker/compose.yaml, and its GPU.
+
+    Nothing outside of its volumes can be written but /tmp, which counts as memory; what it prints
+    is kept in 30 MB at most.
+    """
+    log = docker.types.LogConfig(type="local", config={"max-size": "10m", "max-file": "3"})
     return {
+        "read_only": True,
+        "tmpfs": {"/tmp": "mode=1777,exec,size=1g"},
+        "log_config": log,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
         "shm_size": "2g",

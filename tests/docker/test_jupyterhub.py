@@ -244,6 +244,17 @@ def place(engine, tmp_path_factory):
         network.remove()
 
 
+def test_a_network_on_which_seats_could_meet_is_refused(engine, image, place, tmp_path):
+    mark = f"{place[0]}-open"
+    engine.networks.create(mark)
+    done = subprocess.run(
+        [HUB, "run"], env=variables(image, mark, tmp_path, free_ports()) | {"HUB_TEACHERS": ""},
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith(f"docker network rm {mark}")
+
+
 @pytest.fixture(scope="module")
 def devices():
     """The names of two CDI devices that this engine knows while the tests run; none without CDI."""
@@ -396,7 +407,7 @@ def test_a_notebook_of_the_book_runs_in_a_seat_within_its_limits(learners):
     assert "user 1000" in printed
 
 
-def test_a_seat_is_a_container_without_rights_or_the_engines_socket(engine, hub, learners):
+def test_a_seat_is_a_container_without_rights_or_the_engines_socket(engine, hub, image, learners):
     seats = containers_of(engine, hub.mark)
     assert sorted(seats) == sorted(PASSWORDS)
     for name, seat in seats.items():
@@ -408,11 +419,83 @@ def test_a_seat_is_a_container_without_rights_or_the_engines_socket(engine, hub,
         assert config["CapDrop"] == ["ALL"]
         assert config["SecurityOpt"] == ["no-new-privileges:true"]
         assert not config["PortBindings"], "only the Hub's proxy leads to it"
-        mounts = {mount["Destination"]: mount["Name"] for mount in seat.attrs["Mounts"]}
-        assert mounts == {
-            "/book": f"{hub.mark}-{name}-book",
+        assert config["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
+        assert mounts_of(seat) == {
+            "/book": f"{hub.mark}-{name}-book-{image_digits(engine, image)}-1",
             "/mnt": f"{hub.mark}-{name}-work",
         }
+
+
+def mounts_of(seat) -> dict[str, str]:
+    """Volumes by where they are."""
+    return {m["Destination"]: m["Name"] for m in seat.attrs["Mounts"] if m["Type"] == "volume"}
+
+
+def image_digits(engine, image: str) -> str:
+    """The part of an image's id that is in the names of its books."""
+    return engine.images.get(image).id.removeprefix("sha256:")[:12]
+
+
+def test_nothing_but_the_own_volumes_and_tmp_can_be_written(learners):
+    code = (
+        "import errno, pathlib\n"
+        "for place in '/ /opt/venv /opt/gpubook /home/book /etc /tmp /mnt /book'.split():\n"
+        "    try:\n"
+        "        pathlib.Path(place, 'planted').write_text('x')\n"
+        "        print(place)\n"
+        "    except OSError as error:\n"
+        "        assert error.errno in (errno.EROFS, errno.EACCES), error"
+    )
+    assert learners["ada"].run(code) == "/tmp\n/mnt\n/book\n"
+
+
+def stop_seat(engine, learner: Learner) -> None:
+    """Stop a seat as the Hub Control Panel does, and wait until it is gone."""
+    stopped = learner.ask("DELETE", f"/hub/api/users/{learner.name}/server")
+    assert stopped.status_code in {202, 204}
+    mark = learner.hub.mark
+    wait_until(engine, lambda: learner.name not in containers_of(engine, mark), "the seat is there")
+
+
+def test_a_fresh_book_and_a_rebuilt_image_reach_the_seat_and_nothing_is_lost(
+    engine, hub, image, containers, learners
+):
+    grace, mark = learners["grace"], hub.mark
+    grace.run("open('/book/notebooks/08-matmul.ipynb', 'w').write('edited')")
+    grace.run("open('/mnt/own.txt', 'w').write('own')")
+    environment = variables(image, mark, hub.folder, 1)
+    command("renew grace", environment)
+    assert grace.run("print(open('/book/notebooks/08-matmul.ipynb').read())") == "edited\n"
+    stop_seat(engine, grace)
+    grace.take_seat()
+    show = (
+        "import json, pathlib\n"
+        "print(len(json.loads(pathlib.Path('/book/notebooks/08-matmul.ipynb').read_text())) > 1,"
+        " pathlib.Path('/book/earlier/notebooks/08-matmul.ipynb').read_text(),"
+        " pathlib.Path('/mnt/own.txt').read_text())"
+    )
+    assert grace.run(show) == "True edited own\n"
+    with pytest.raises(pytest.fail.Exception, match="Read-only file system"):
+        grace.run("open('/book/earlier/notebooks/08-matmul.ipynb', 'w')")
+    # Another image under the same name: one file is new.
+    grace.run("open('/book/notebooks/08-matmul.ipynb', 'w').write('edited again')")
+    old = engine.images.get(image)
+    name, _, tag = image.rpartition(":")
+    changed = containers.start(image, ["touch", "/book/notebooks/new.txt"])
+    changed.wait(timeout=60)
+    try:
+        changed.commit(name, tag, changes='CMD ["mat_mul"]')
+        stop_seat(engine, grace)
+        grace.take_seat()
+        listed = grace.run("import os; print('new.txt' in os.listdir('/book/notebooks'))")
+        assert (listed, grace.run(show)) == ("True\n", "True edited again own\n")
+        stop_seat(engine, grace)
+    finally:
+        rebuilt = engine.images.get(image)
+        old.tag(name, tag)
+    grace.take_seat()
+    assert mounts_of(containers_of(engine, mark)["grace"])["/book"].endswith("-2"), "as before it"
+    assert rebuilt.id != engine.images.get(image).id
 
 
 def test_devices_are_given_out_in_turn(devices, learners):
@@ -428,9 +511,7 @@ def test_a_stopped_seat_leaves_its_files_where_a_teacher_finds_them(
 ):
     ada = learners["ada"]
     ada.run("open('/mnt/kept.txt', 'w').write('kept')")
-    stopped = ada.ask("DELETE", "/hub/api/users/ada/server")
-    assert stopped.status_code in {202, 204}
-    wait_until(engine, lambda: "ada" not in containers_of(engine, hub.mark), "the seat is there")
+    stop_seat(engine, ada)
     volumes = {f"{hub.mark}-ada-work": {"bind": "/mnt", "mode": "ro"}}
     assert containers.run(image, ["cat", "/mnt/kept.txt"], volumes=volumes).stdout == "kept"
 
