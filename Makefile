@@ -5,7 +5,7 @@ BIN := .venv/bin
 SCHEMA := $(BIN)/check-jsonschema --quiet --builtin-schema vendor
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf check test fuzz lint format lab image up down hub hub-up hub-down hub-status hub-codes bundle lock version clean distclean
+.PHONY: help setup book pdf check test fuzz lint format lab image up down hub hub-up hub-down hub-status hub-codes grade bundle lock version clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ hub-status: ## whether it runs, who sits there, what is on the disk
 
 hub-codes: ## the list to print: how each new learner logs in
 	@docker/jupyterhub/hub codes
+
+grade: setup ## judge the answers of a class: CLASS=folder (IMAGE=… runs their notebooks before)
+	@$(BIN)/python tools/grade.py $(CLASS) $(if $(IMAGE),--image $(IMAGE))
 
 bundle: book ## one archive that starts a class on a machine without a network
 	@eval "$$(.ci/engine find 2>/dev/null)"; $(BIN)/python tools/make_bundle.py $(BUNDLE)
