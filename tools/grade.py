@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 LIMITS = [
     "--network=none", "--read-only", "--tmpfs=/tmp:exec,size=1g", "--cap-drop=ALL",
-    "--security-opt=no-new-privileges", "--memory=5g", "--memory-swap=5g", "--cpus=2",
+    "--security-opt=no-new-privileges", "--memory=6g", "--memory-swap=6g", "--cpus=2",
     "--pids-limit=2048", "--shm-size=1g", "--log-driver=none",
 ]  # fmt: skip
 """What a learner's notebooks get, and no more; a seat has the same."""

@@ -49,7 +49,7 @@ people = [*learners, *(name for name in teachers if name not in learners)]
 port = int(number("HUB_PORT", "8000"))
 cores = number("SEAT_CPUS", "2")
 idle = number("SEAT_IDLE_MINUTES", "60") * 60
-memory = os.environ.get("SEAT_MEMORY") or "5G"
+memory = os.environ.get("SEAT_MEMORY") or "6G"
 if not re.fullmatch(r"[1-9][0-9]*[KMGT]", memory):
     wrong(f"SEAT_MEMORY is a whole number and K, M, G or T (of 1024), such as 4G, not {memory}")
 gpus = words("SEAT_GPUS")

@@ -1,6 +1,7 @@
 """What an instructor plans with: what the notebooks used when these pages were made.
 
 - ``{gpubook-seats}``: a row a notebook: computing time, memory, files, GPU memory.
+- ``{gpubook-class}``: a row a class of 1 to 30: memory, cores, disk and GPUs, from these figures.
 - ``{gpubook-gpu-memory}``: a row a machine: the GPU's memory while page 11 trained there.
 - ``{gpubook-disk}``: what the environment, data and model, and the image take on the disk.
 """
@@ -8,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +25,10 @@ from gpubook.book.sphinx_practice import duration, machine_of
 from gpubook.errors import BookError
 
 IMAGE = "gpu-plus-container:latest"
+CLASSES = (1, 10, 20, 30)  # seats
+LAB_BYTES = 2**29  # an allowance for JupyterLab itself and for what its kernels read from the disk
+OWN_BYTES = 2**30  # and for a learner's own files
+SLICES = 7  # a GPU has at most so many MIG slices
 
 
 def size(number: int | None) -> str:
@@ -47,6 +53,31 @@ def seat_rows(results: list[dict[str, Any]]) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def seat_bytes(results: list[dict[str, Any]]) -> int | None:
+    """What a seat needs, in whole GiB of memory: its two largest notebooks at once, and the lab.
+
+    None where no result noted its memory.
+    """
+    used = sorted(r["used"]["memory_bytes"] for r in results if r.get("used"))
+    return math.ceil((sum(used[-2:]) + LAB_BYTES) / 2**30) * 2**30 if used else None
+
+
+def class_rows(results: list[dict[str, Any]], image: int | None) -> list[dict[str, str]]:
+    """What a machine needs for a class: all seats at work, a core each; ``image`` in bytes."""
+    seat = seat_bytes(results)
+    files = sum(r["used"]["files_bytes"] for r in results if r.get("used")) + OWN_BYTES
+    return [
+        {
+            "seats": str(seats),
+            "memory": size(seat * seats if seat else None),
+            "cores": str(seats),
+            "disk": size(image + seats * files if image else None),
+            "gpus": str(math.ceil(seats / SLICES)),
+        }
+        for seats in CLASSES
+    ]
 
 
 def gpu_rows(root: Path) -> list[dict[str, str]]:
@@ -133,6 +164,26 @@ class _Seats(SphinxDirective):
         ]
 
 
+class _Class(SphinxDirective):
+    def run(self) -> list[nodes.Node]:
+        from gpubook.evidence.display import table
+
+        try:
+            results = load_results(Path(self.env.app.srcdir))
+        except BookError as error:
+            raise self.error(str(error)) from error
+        columns = {
+            "seats": "Seats",
+            "memory": "Memory",
+            "cores": "Cores",
+            "disk": "Disk",
+            "gpus": "GPUs in slices",
+        }
+        caption = f"One machine for a class, with {size(seat_bytes(results))} of memory a seat"
+        rows = class_rows(results, image_bytes())
+        return [nodes.raw("", table(rows, columns, caption=caption).markup, format="html")]
+
+
 class _GpuMemory(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         from gpubook.evidence.display import table
@@ -164,6 +215,7 @@ class _Disk(SphinxDirective):
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Register with Sphinx."""
     app.add_directive("gpubook-seats", _Seats)
+    app.add_directive("gpubook-class", _Class)
     app.add_directive("gpubook-gpu-memory", _GpuMemory)
     app.add_directive("gpubook-disk", _Disk)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

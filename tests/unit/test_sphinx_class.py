@@ -22,6 +22,32 @@ def test_a_result_that_does_not_tell_is_a_dash():
     assert (row["memory"], row["files"], row["gpu"]) == ("–", "–", "–")
 
 
+def used(memory, files=0):
+    return RESULT | {
+        "used": {"memory_bytes": memory, "gpu_memory_bytes": None, "files_bytes": files}
+    }
+
+
+def test_a_seat_holds_its_two_largest_notebooks_and_the_lab():
+    results = [used(2 * 2**30), used(2**20), RESULT, used(3 * 2**29)]
+    assert sphinx_class.seat_bytes(results) == 4 * 2**30
+    assert sphinx_class.seat_bytes([*results, used(2**31 + 1)]) == 5 * 2**30
+    assert sphinx_class.seat_bytes([RESULT]) is None
+
+
+def test_a_class_needs_the_image_once_and_the_rest_for_each():
+    results = [used(2**30, 2**29), used(2**29, 2**29)]
+    rows = {row["seats"]: row for row in sphinx_class.class_rows(results, 2 * 2**30)}
+    assert rows["1"] == {
+        "seats": "1", "memory": "2.0 GiB", "cores": "1", "disk": "4.0 GiB", "gpus": "1",
+    }  # fmt: skip
+    assert rows["20"] == {
+        "seats": "20", "memory": "40.0 GiB", "cores": "20", "disk": "42.0 GiB", "gpus": "3",
+    }  # fmt: skip
+    unknown = sphinx_class.class_rows([RESULT], None)[0]
+    assert (unknown["memory"], unknown["disk"]) == ("–", "–")
+
+
 def test_the_gpus_memory_is_that_of_every_machine_that_recorded_a_training():
     rows = {row["machine"]: row for row in sphinx_class.gpu_rows(ROOT)}
     assert {"a4000-2023", "h100"} <= set(rows)
