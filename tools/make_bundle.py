@@ -416,6 +416,8 @@ def _make(
     target = out or build / "bundle" / f"{folder}.tar"
     say(f"writing {os.path.relpath(target)}")
     write(target, folder, top + items)
+    beside = target.with_name(f"{target.name}.sha256")
+    beside.write_text(f"{assets.sha256(target)}  {target.name}\n", encoding="utf-8")
     return target, items
 
 

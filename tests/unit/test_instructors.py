@@ -39,7 +39,7 @@ def test_the_targets_and_scripts_that_it_names_exist():
     named = set(re.findall(r"\bmake ([a-z-]+)\b", code))
     assert named and named <= targets
     start = (ROOT / "tools" / "bundle" / "start").read_text(encoding="utf-8")
-    for word in re.findall(r"\./start ([a-z]+)", code):
+    for word in re.findall(r"\./start ([a-z-]+)", code):
         assert f"./start {word} " in start
     for path in re.findall(r"`(docker/[\w./-]+|\.devcontainer[\w./-]*)`", GUIDE):
         assert (ROOT / path).exists(), path
