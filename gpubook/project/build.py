@@ -11,7 +11,9 @@ import re
 import secrets
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from gpubook import files
 from gpubook.project import dockerfile, result
@@ -19,6 +21,13 @@ from gpubook.project.items import Finding, met, missing, not_checked
 
 BUILD_SECONDS = 1800
 RUN_SECONDS = 600
+LIMITS = (
+    "--network=none", "--memory=4g", "--memory-swap=4g", "--pids-limit=512", "--cap-drop=ALL",
+    "--security-opt=no-new-privileges", "--log-driver=none",
+)  # fmt: skip
+"""What somebody's container gets here, and no more."""
+KEPT_BYTES = 10**6
+"""The end of an output that is kept; a container can print without end."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -53,7 +62,7 @@ def _build(folder: Path, tag: str, arguments: Sequence[str]) -> Finding:
 
 def _run(tag: str, gpu: bool) -> Finding:
     name = tag.replace(":", "-")
-    options = ["--rm", "--name", name, "--network", "none", "--label", "gpubook.demo=1"]
+    options = ["--rm", "--name", name, "--label", "gpubook.demo=1", *LIMITS]
     done = _docker(["run", *options, *(["--gpus", "all"] if gpu else []), tag], RUN_SECONDS)
     if done is None:
         _docker(["rm", "--force", name], 60)
@@ -86,24 +95,35 @@ def _user(tag: str) -> str:
 
 def last_error(said: str) -> str:
     """The line of a build's or a program's output that tells most: the last that says error."""
-    lines = [line.strip() for line in _ANSI.sub("", said).splitlines() if line.strip()]
+    plain = "".join(c if c.isprintable() or c == "\n" else " " for c in _ANSI.sub("", said))
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
     errors = [line for line in lines if re.search(r"error", line, re.IGNORECASE)]
     return (errors or lines or ["it said nothing"])[-1][:200]
 
 
 def _docker(words: Sequence[str], seconds: float) -> tuple[int, str, str] | None:
-    """Exit code, standard output and standard error; None when the time was up."""
+    """Exit code, standard output and standard error, their ends; None when the time was up."""
     environment = os.environ | {"BUILDKIT_PROGRESS": "plain", "DOCKER_CLI_HINTS": "false"}
-    try:
-        done = subprocess.run(
-            ["docker", *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=environment,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return None
-    said = [part.decode("utf-8", "replace") for part in (done.stdout, done.stderr)]
-    return done.returncode, said[0], said[1]
+    with (
+        subprocess.Popen(
+            ["docker", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, env=environment,
+        ) as process,
+        ThreadPoolExecutor(2) as pool,
+    ):  # fmt: skip
+        ends = [pool.submit(_end_of, pipe) for pipe in (process.stdout, process.stderr) if pipe]
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return None
+        said = [end.result().decode("utf-8", "replace") for end in ends]
+    return code, said[0], said[1]
+
+
+def _end_of(pipe: IO[bytes]) -> bytes:
+    """The last KEPT_BYTES of a stream that is read to its end."""
+    kept = b""
+    while chunk := pipe.read(2**16):
+        kept = (kept + chunk)[-KEPT_BYTES:]
+    return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -354,6 +355,16 @@ def test_of_a_failed_build_the_line_with_the_error_is_told():
     said = "#5 RUN x\n\x1b[31mERROR: process did not complete\x1b[0m\n------\nDockerfile:3\n"
     assert build.last_error(said) == "ERROR: process did not complete"
     assert build.last_error("") == "it said nothing"
+
+
+def test_of_an_endless_output_the_end_is_kept():
+    output = io.BytesIO(b"x" * 5 * build.KEPT_BYTES + b"the end")
+    kept = build._end_of(output)
+    assert (len(kept), kept[-8:]) == (build.KEPT_BYTES, b"xthe end")
+
+
+def test_what_a_build_says_cannot_steer_a_terminal():
+    assert build.last_error("ERROR: \x1b]0;mine\x07 \x1b[2Jgone\r\n") == "ERROR:  ]0;mine  gone"
 
 
 def test_the_spread_is_that_of_numpys_percentiles():
