@@ -5,7 +5,7 @@ BIN := .venv/bin
 SCHEMA := $(BIN)/check-jsonschema --quiet --builtin-schema vendor
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf check test fuzz lint format lab image up down hub bundle lock version clean distclean
+.PHONY: help setup book pdf check test fuzz lint format lab image up down hub hub-up hub-down hub-status hub-codes grade bundle lock version clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,7 +43,7 @@ lint: setup ## code, notebooks and text
 	@[ -x $(BIN)/shellcheck ] || echo "lint: no shellcheck for this machine, so the scripts are not checked"
 	@[ ! -x $(BIN)/shellcheck ] || $(BIN)/shellcheck .binder/postBuild .ci/run docker/build docker/choose-base docker/entrypoint \
 		docker/fill-wheelhouse docker/make-base docker/pip-here docker/start docker/up \
-		docker/jupyterhub/start tools/bundle/start tools/bundle/verify examples/slurm/*.sbatch
+		docker/jupyterhub/hub tools/bundle/start tools/bundle/verify examples/slurm/*.sbatch
 	@$(BIN)/hadolint docker/Dockerfile examples/project/Dockerfile
 	@$(BIN)/zizmor --offline --quiet .github/workflows
 	@$(SCHEMA).github-workflows .github/workflows/*.yml
@@ -70,7 +70,22 @@ down: ## stop it; the mounted folder stays
 	@docker/up down
 
 hub: ## a JupyterHub that gives each learner a container: HUB_LEARNERS="ada grace" make hub
-	@docker/jupyterhub/start
+	@docker/jupyterhub/hub run
+
+hub-up: ## the same as a service, which outlives this shell
+	@docker/jupyterhub/hub up
+
+hub-down: ## end it; all files stay
+	@docker/jupyterhub/hub down
+
+hub-status: ## whether it runs, who sits there, what is on the disk
+	@docker/jupyterhub/hub status
+
+hub-codes: ## the list to print: how each new learner logs in
+	@docker/jupyterhub/hub codes
+
+grade: setup ## judge the answers of a class: CLASS=folder (IMAGE=… runs their notebooks before)
+	@$(BIN)/python tools/grade.py $(CLASS) $(if $(IMAGE),--image $(IMAGE))
 
 bundle: book ## one archive that starts a class on a machine without a network
 	@eval "$$(.ci/engine find 2>/dev/null)"; $(BIN)/python tools/make_bundle.py $(BUNDLE)

@@ -158,6 +158,21 @@ def wheels(cache: Path) -> tuple[list[Path], list[Path]]:
     ]
 
 
+def hub_proxy() -> Iterator[tuple[str, Path]]:
+    """The Hub's proxy, which is no Python package: its files as npm installed and checked them.
+
+    A bundle's own repository has them already.
+    """
+    if not (ROOT / "docker" / "jupyterhub" / "node_modules").is_dir():
+        hub = ROOT / "docker" / "jupyterhub" / "hub"
+        output_of([hub, "install"], "the Hub's proxy could not be had")
+        modules = ROOT / ".hub" / "proxy" / "node_modules"
+        for path in sorted(modules.rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                name = path.relative_to(modules).as_posix()
+                yield f"repository/docker/jupyterhub/node_modules/{name}", path
+
+
 def check_assets(house: list[Path]) -> None:
     """Data and model, in their wheels, are the published ones. BundleError otherwise."""
     by_name = {of_wheel(wheel): wheel for wheel in house}
@@ -378,7 +393,7 @@ def _make(
     house, more = wheels(build / "wheels")
     check_assets(house)
     names, saved = images(image, work)
-    files = [*rendered, *repository(), *saved]
+    files = [*rendered, *repository(), *hub_proxy(), *saved]
     files += [("wheelhouse/recipe.txt", ROOT / "wheelhouse" / "recipe.txt")]
     files += [(f"wheelhouse/{wheel.name}", wheel) for wheel in house]
     files += [(f"wheels/{wheel.name}", wheel) for wheel in more]
@@ -398,6 +413,8 @@ def _make(
     target = out or build / "bundle" / f"{folder}.tar"
     say(f"writing {os.path.relpath(target)}")
     write(target, folder, top + items)
+    beside = target.with_name(f"{target.name}.sha256")
+    beside.write_text(f"{assets.sha256(target)}  {target.name}\n", encoding="utf-8")
     return target, items
 
 

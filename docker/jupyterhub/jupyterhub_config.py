@@ -1,19 +1,24 @@
 """A JupyterHub on the host that gives each learner a container of the book's image.
 
-Started by `docker/jupyterhub/start`, which says what the variables below mean. The Hub runs on
+Started by `docker/jupyterhub/hub`, which says what the variables below mean. The Hub runs on
 the host because it talks to the engine; the learners' containers never see the engine's socket.
 """
 
+import asyncio
 import os
 import re
 import sys
+import time
+from pathlib import Path
 
+import accounts
+import books
 import docker
-from firstuseauthenticator import FirstUseAuthenticator
-from firstuseauthenticator.firstuseauthenticator import CustomLoginHandler
-from jupyterhub.handlers import LoginHandler
+from jupyterhub.auth import Authenticator
+from tornado import web
 
 c = get_config()  # noqa: F821 - JupyterHub gives it to its configuration file
+HERE, FOLDER = Path(os.environ["HUB_CODE"]), Path(os.environ["HUB_FOLDER"])
 
 
 def words(name):
@@ -39,16 +44,12 @@ def number(name, default):
     return value
 
 
-learners, teachers = words("HUB_LEARNERS"), words("HUB_TEACHERS")
-for who in learners + teachers:
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", who):
-        wrong(f"a name has small letters, digits and -, and begins with a letter: not {who!r}")
-if not learners:
-    wrong("name the learners: HUB_LEARNERS='ada grace' docker/jupyterhub/start")
+learners, teachers = accounts.listed("HUB_LEARNERS"), accounts.listed("HUB_TEACHERS")
+people = [*learners, *(name for name in teachers if name not in learners)]
 port = int(number("HUB_PORT", "8000"))
 cores = number("SEAT_CPUS", "2")
 idle = number("SEAT_IDLE_MINUTES", "60") * 60
-memory = os.environ.get("SEAT_MEMORY") or "4G"
+memory = os.environ.get("SEAT_MEMORY") or "6G"
 if not re.fullmatch(r"[1-9][0-9]*[KMGT]", memory):
     wrong(f"SEAT_MEMORY is a whole number and K, M, G or T (of 1024), such as 4G, not {memory}")
 gpus = words("SEAT_GPUS")
@@ -58,27 +59,37 @@ if "all" in gpus and len(gpus) > 1:
 # ---------------------------------------------------------------------------- who may come in
 
 
-# The first login of a listed name sets its password; nobody else gets in. To reset a password,
-# a teacher deletes the user in the Hub's admin page and adds the same name again.
-class Login(CustomLoginHandler):
-    """The authenticator's login page, which knows fewer arguments than this Hub gives it."""
+class ClassAuthenticator(Authenticator):
+    """Passwords and one-time codes of accounts.py; a name is tried a few times a minute."""
 
-    def _render(self, login_error=None, username=None, **more):
-        error = self.custom_login_error or login_error
-        return LoginHandler._render(self, login_error=error, username=username, **more)
+    throttle = accounts.Throttle()
+
+    async def authenticate(self, handler, data):
+        """The name when the password is right. What is wrong with a new one is said on the form."""
+        name = self.normalize_username(data.get("username", ""))
+        name = name if name in self.allowed_users else ""
+        one_try = self.throttle.take(name, handler.request.remote_ip, time.monotonic())
+        if one_try is None:
+            raise web.HTTPError(429, "Too many wrong passwords. Wait a minute and try again.")
+        typed, new = data.get("password", ""), data.get("new_password", "")
+        try:
+            if not await asyncio.to_thread(accounts.log_in, FOLDER, name, typed, new):
+                return None
+        except accounts.AccountError as error:
+            self.throttle.right(one_try)
+            raise web.HTTPError(400, str(error)) from error
+        self.throttle.right(one_try)
+        return name
 
 
-class FirstUse(FirstUseAuthenticator):
-    """The same, with that login page."""
-
-    def get_handlers(self, app):
-        return [("/login", Login), *super().get_handlers(app)[1:]]
-
-
-c.JupyterHub.authenticator_class = FirstUse
-c.FirstUseAuthenticator.create_users = False
-c.Authenticator.allowed_users = set(learners)
-c.Authenticator.admin_users = set(teachers)
+c.JupyterHub.authenticator_class = ClassAuthenticator
+c.JupyterHub.template_paths = [str(HERE / "templates")]
+c.Authenticator.allowed_users = set(people)
+# The lists above decide, not what an earlier Hub's database knew: whoever is on none of them is
+# deleted with all tokens, and the role below takes back what it does not give.
+c.Authenticator.allow_existing_users = False
+c.Authenticator.delete_invalid_users = True
+c.Authenticator.username_pattern = rf"(?:{'|'.join(people)})\Z"
 
 # ------------------------------------------------------------------------------- the network
 
@@ -86,14 +97,24 @@ c.Authenticator.admin_users = set(teachers)
 # host's end of it, so the seats and this machine reach it and nobody else does.
 NETWORK = os.environ.get("HUB_NETWORK") or "gpubook-hub"
 engine = docker.from_env()
+APART = {"com.docker.network.bridge.enable_icc": "false"}
 if not engine.networks.list(names=[f"^{NETWORK}$"]):
-    engine.networks.create(NETWORK, options={"com.docker.network.bridge.enable_icc": "false"})
-gateway = engine.networks.get(NETWORK).attrs["IPAM"]["Config"][0]["Gateway"]
-engine.close()
+    engine.networks.create(NETWORK, options=APART)
+network = engine.networks.get(NETWORK).attrs
+if network["Options"] | APART != network["Options"]:
+    wrong(f"seats could reach one another on the network {NETWORK}: docker network rm {NETWORK}")
+gateway = network["IPAM"]["Config"][0]["Gateway"]
+# Seats of a Hub that died are taken over; not those of somebody who is no longer listed.
+for seat in engine.containers.list(all=True, filters={"network": NETWORK}, ignore_removed=True):
+    if seat.name.removeprefix(f"{NETWORK}-") not in people:
+        seat.remove(force=True)
 
-c.JupyterHub.bind_url = f"http://{os.environ.get('HUB_ADDRESS') or '127.0.0.1'}:{port}"
+c.JupyterHub.bind_url = f"https://{os.environ['HUB_ADDRESS']}:{port}"
+c.JupyterHub.ssl_cert, c.JupyterHub.ssl_key = os.environ["TLS_CERT"], os.environ["TLS_KEY"]
 c.JupyterHub.hub_ip = gateway
 c.JupyterHub.hub_port = port + 81
+proxy = "proxy/node_modules/configurable-http-proxy/bin/configurable-http-proxy"
+c.ConfigurableHTTPProxy.command = ["node", str(Path(sys.prefix) / proxy)]
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{port + 1}"
 
 # --------------------------------------------------------------------------------- the seats
@@ -101,19 +122,26 @@ c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{port + 1}"
 c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
 c.DockerSpawner.image = os.environ.get("HUB_IMAGE") or "gpu-plus-container:latest"
 c.DockerSpawner.pull_policy = "never"  # it is built here, no registry has it
-c.DockerSpawner.name_template = NETWORK + "-{username}"
+c.DockerSpawner.name_template = NETWORK + "-{raw_username}"  # names are checked: none needs escapes
 c.DockerSpawner.network_name = NETWORK
 c.DockerSpawner.cmd = ["jupyterhub-singleuser"]
 c.Spawner.default_url = "/lab/tree/notebooks"
 c.Spawner.start_timeout = c.Spawner.http_timeout = 120
 
-# A stopped seat's container is gone, what the learner did is not: it is in two volumes. The first
-# is filled from the image when it is new: the notebooks, as the learner changes them, and results.
+# A stopped seat's container is gone, what the learner did is not: it is in volumes. One has the
+# learner's own files, the other the notebooks as the learner changes them, and results (books.py).
 c.DockerSpawner.remove = True
-c.DockerSpawner.volumes = {
-    NETWORK + "-{username}-book": "/book",
-    NETWORK + "-{username}-work": "/mnt",
-}
+
+
+def mount(spawner):
+    """The volumes of a seat, chosen when it starts: the image may be another one by then."""
+    seat = f"{NETWORK}-{spawner.user.name}"
+    book, earlier = books.books(engine, seat, spawner.image)
+    spawner.volumes = {book: "/book", f"{seat}-work": "/mnt"}
+    spawner.read_only_volumes = {earlier: "/book/earlier"} if earlier else {}
+
+
+c.Spawner.pre_spawn_hook = mount
 
 c.DockerSpawner.mem_limit = memory
 c.DockerSpawner.cpu_limit = cores
@@ -126,14 +154,21 @@ def gpus_of(name):
     if gpus == ["all"]:
         return [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])]
     # In turn: with as many devices (GPUs, MIG slices) as learners, each has one alone.
-    names = learners + [who for who in teachers if who not in learners]
-    device = gpus[names.index(name) % len(gpus)]
+    device = gpus[people.index(name) % len(gpus)]
     return [docker.types.DeviceRequest(driver="cdi", device_ids=[device])]
 
 
 def limits(spawner):
-    """What a seat gets beside memory and cores: the rules of docker/compose.yaml, and its GPU."""
+    """What a seat gets beside memory and cores: the rules of docker/compose.yaml, and its GPU.
+
+    Nothing outside of its volumes can be written but /tmp, which counts as memory; what it prints
+    is kept in 30 MB at most.
+    """
+    log = docker.types.LogConfig(type="local", config={"max-size": "10m", "max-file": "3"})
     return {
+        "read_only": True,
+        "tmpfs": {"/tmp": "mode=1777,exec,size=1g"},
+        "log_config": log,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
         "shm_size": "2g",
@@ -147,11 +182,12 @@ c.DockerSpawner.extra_host_config = limits
 # ------------------------------------------------------------------------- seats nobody sits at
 
 c.JupyterHub.load_roles = [
+    {"name": "admin", "users": teachers},
     {
         "name": "culler",
         "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
         "services": ["culler"],
-    }
+    },
 ]
 c.JupyterHub.services = [
     {

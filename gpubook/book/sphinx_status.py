@@ -1,7 +1,7 @@
 """What this build is made from and what it took, as tables and values within a sentence.
 
 - ``{gpubook-status} machine|notebooks|evidence``: what made these pages;
-  ``seats|gpu-memory|disk``: what an instructor plans with.
+  ``seats|class|gpu-memory|disk``: what an instructor plans with.
 - ``{gpubook-banner} live|recorded``: a real banner of this build, as an example.
 - ``{gpubook-took}`NOTEBOOK` ``, or ``all``: the computing time of this build.
 - ``{gpubook-figure}`MACHINE/NOTEBOOK/NAME:PATH FORMAT` ``: one recorded figure, with its source.
@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -30,6 +31,11 @@ from gpubook.evidence.display import chip, machine_line
 from gpubook.spam import assets
 
 Rows = list[dict[str, Any]]
+
+CLASSES = (1, 10, 20, 30)  # seats
+LAB_BYTES = 2**29  # an allowance for JupyterLab itself and for what its kernels read from the disk
+OWN_BYTES = 2**30  # and for a learner's own files
+SLICES = 7  # a GPU has at most so many MIG slices
 
 
 @functools.cache  # the directives of a build are of one process
@@ -145,6 +151,31 @@ def seat_rows(results: list[dict[str, Any]]) -> list[dict[str, str]]:
     return rows
 
 
+def seat_bytes(results: list[dict[str, Any]]) -> int | None:
+    """What a seat needs, in whole GiB of memory: its two largest notebooks at once, and the lab.
+
+    None where no result noted its memory.
+    """
+    used = sorted(r["used"]["memory_bytes"] for r in results if r.get("used"))
+    return math.ceil((sum(used[-2:]) + LAB_BYTES) / 2**30) * 2**30 if used else None
+
+
+def class_rows(results: list[dict[str, Any]], image: int | None) -> list[dict[str, str]]:
+    """What a machine needs for a class: all seats at work, a core each; ``image`` in bytes."""
+    seat = seat_bytes(results)
+    own = sum(r["used"]["files_bytes"] for r in results if r.get("used")) + OWN_BYTES
+    return [
+        {
+            "Seats": str(seats),
+            "Memory": size(seat * seats if seat else None),
+            "Cores": str(seats),
+            "Disk": size(image + seats * own if image else None),
+            "GPUs in slices": str(math.ceil(seats / SLICES)),
+        }
+        for seats in CLASSES
+    ]
+
+
 def gpu_rows(root: Path) -> list[dict[str, str]]:
     """A row for each machine that recorded what ``nvidia-smi`` said during the training."""
     rows = []
@@ -168,15 +199,16 @@ def bytes_below(folder: str) -> int:
     return sum(path.lstat().st_size for path in Path(folder).rglob("*") if not path.is_dir())
 
 
-def disk_rows(root: Path) -> list[dict[str, str]]:
-    """What is on this machine's disk for the book, and what makes it.
+def built_images(root: Path) -> list[dict[str, Any]]:
+    """What `make image` noted of each image that it built: no engine is asked here."""
+    return [files.read_json(path) for path in sorted(root.glob("_build/image/*.json"))]
 
-    An image's size is what `make image` noted when it built it: no engine is asked here.
-    """
+
+def disk_rows(root: Path) -> list[dict[str, str]]:
+    """What is on this machine's disk for the book, and what makes it."""
     stored = [a.path / name for a in (assets.DATASET, assets.MODEL) for name in a.members]
     cache = sum(path.stat().st_size for path in stored if path.is_file())
-    built = [files.read_json(path) for path in sorted(root.glob("_build/image/*.json"))]
-    images = [(f"the image {image['image']}", image["bytes"]) for image in built]
+    images = [(f"the image {image['image']}", image["bytes"]) for image in built_images(root)]
     images = images or [("the image", None)]
     rows = [
         ("Python environment with all packages", "make setup, in .venv", bytes_below(sys.prefix)),
@@ -193,6 +225,12 @@ TABLES: dict[str, tuple[Callable[[Path], Rows], str]] = {
     "seats": (
         lambda root: seat_rows(_results(root)),
         "What each notebook used in this build, on {where} (–: nothing, or not measured)",
+    ),
+    "class": (
+        lambda root: class_rows(
+            _results(root), max((image["bytes"] for image in built_images(root)), default=None)
+        ),
+        "One machine for a class (–: no image was built here)",
     ),
     "gpu-memory": (gpu_rows, "The GPU's memory while page 11 trained"),
     "disk": (

@@ -21,8 +21,8 @@ RUN_SECONDS = 600
 # What a stranger's program gets: no privileges, no log on the engine's disk, and an init, or it
 # would not hear of it when this command is stopped.
 LIMITS = (
-    "--init", "--memory=8g", "--pids-limit=512", "--cap-drop=ALL",
-    "--security-opt=no-new-privileges", "--log-driver=none",
+    "--init", "--network=none", "--memory=4g", "--memory-swap=4g", "--pids-limit=512",
+    "--cap-drop=ALL", "--security-opt=no-new-privileges", "--log-driver=none",
 )  # fmt: skip
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -58,16 +58,7 @@ def _build(folder: Path, tag: str, arguments: Sequence[str]) -> Finding:
 
 
 def _run(tag: str, gpu: bool) -> Finding:
-    options = [
-        "--rm",
-        "--name",
-        _container(tag),
-        "--network",
-        "none",
-        "--label",
-        "gpubook.demo=1",
-        *LIMITS,
-    ]
+    options = ["--rm", "--name", _container(tag), "--label", "gpubook.demo=1", *LIMITS]
     done = _docker(["run", *options, *(["--gpus", "all"] if gpu else []), tag], RUN_SECONDS)
     if done is None:
         return missing("runs", f"the container was still running after {RUN_SECONDS // 60} minutes")
@@ -103,13 +94,14 @@ def _user(tag: str) -> str:
 
 def last_error(said: str) -> str:
     """The line of a build's or a program's output that tells most: the last that says error."""
-    lines = [line.strip() for line in _ANSI.sub("", said).splitlines() if line.strip()]
+    plain = "".join(c if c.isprintable() or c == "\n" else " " for c in _ANSI.sub("", said))
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
     errors = [line for line in lines if re.search(r"error", line, re.IGNORECASE)]
     return (errors or lines or ["it said nothing"])[-1][:200]
 
 
 def _docker(words: Sequence[str], seconds: float) -> tuple[int, str, str] | None:
-    """Exit code, standard output and standard error; None when the time was up."""
+    """Exit code, standard output and standard error, their ends; None when the time was up."""
     environment = os.environ | {"BUILDKIT_PROGRESS": "plain", "DOCKER_CLI_HINTS": "false"}
     done = programs.run(["docker", *words], seconds, env=environment)
     return (done.exit_code, done.stdout, done.stderr) if done else None

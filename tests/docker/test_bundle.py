@@ -60,6 +60,9 @@ def unpacked(built_book, image, base, tmp_path_factory):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     print(done.stdout)
+    beside = subprocess.run(["sha256sum", "--check", "b.tar.sha256"], cwd=folder, check=False)
+    assert beside.returncode == 0
+    (folder / "b.tar.sha256").unlink()
     with tarfile.open(folder / "b.tar") as archive:
         archive.extractall(folder, filter="data")
     (folder / "b.tar").unlink()

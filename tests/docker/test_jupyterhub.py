@@ -8,27 +8,35 @@ import re
 import secrets
 import signal
 import socket
+import ssl
+import stat
 import subprocess
-import uuid
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 import requests
-import websocket
 
 from gpubook.machine import info
-from tests import service
-from tests.docker.conftest import ROOT
-from tests.docker.containers import listed, wait_until
-from tests.service import Service
+from tests.docker.containers import wait_until
+from tests.docker.hub import (
+    HUB,
+    MEMORY,
+    PASSWORDS,
+    TEACHERS,
+    Hub,
+    Learner,
+    command,
+    containers_of,
+    free_ports,
+    running,
+    stop_seat,
+    variables,
+)
 
 pytestmark = pytest.mark.docker
 
-START = ROOT / "docker" / "jupyterhub" / "start"
-MEMORY = 1200 * 2**20
-PASSWORDS = {"ada": "analytical engine", "grace": "compiler of A-0"}
 # Two devices, as two slices of one GPU would be: each leaves its number in the environment.
 DEVICES = {
     "cdiVersion": "0.5.0",
@@ -37,153 +45,6 @@ DEVICES = {
         {"name": name, "containerEdits": {"env": [f"SEAT_DEVICE={name}"]}} for name in ("0", "1")
     ],
 }
-
-
-def free_ports() -> int:
-    """A port that is free together with the two that the Hub takes on this machine beside it."""
-    for _ in range(50):
-        with closing(socket.socket()) as first:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            with suppress(OSError, OverflowError):
-                for other in (port + 1, port + 81):
-                    with closing(socket.socket()) as next_one:
-                        next_one.bind(("0.0.0.0", other))
-                return port
-    pytest.fail("no free ports")
-
-
-@dataclass
-class Learner:
-    """One who has logged in: a browser's session, and a token as JupyterLab would ask for."""
-
-    hub: Hub
-    name: str
-    session: requests.Session = field(default_factory=requests.Session)
-    token: str = ""
-
-    def log_in(self, password: str) -> bool:
-        """Send the login form as a browser does; False when the Hub refuses."""
-        self.session.get(f"{self.hub.url}/hub/login", timeout=20)
-        answer = self.session.post(
-            f"{self.hub.url}/hub/login",
-            data={"username": self.name, "password": password, "_xsrf": self._xsrf()},
-            timeout=30, allow_redirects=False,
-        )  # fmt: skip
-        if answer.status_code != 302:
-            return False
-        self.session.get(f"{self.hub.url}/hub/home", timeout=20)
-        made = self.session.post(
-            f"{self.hub.url}/hub/api/users/{self.name}/tokens",
-            headers={"X-XSRFToken": self._xsrf(), "Referer": f"{self.hub.url}/hub/home"},
-            json={"note": "test"}, timeout=20,
-        )  # fmt: skip
-        assert made.status_code == 201, made.text
-        self.token = made.json()["token"]
-        return True
-
-    def _xsrf(self) -> str:
-        return next(c.value for c in self.session.cookies if c.name == "_xsrf")
-
-    def ask(self, method: str, path: str, **more) -> requests.Response:
-        """A request with this learner's token."""
-        headers = {"Authorization": f"token {self.token}"}
-        return requests.request(method, self.hub.url + path, headers=headers, timeout=30, **more)
-
-    def take_seat(self) -> None:
-        """Ask the Hub for a seat and follow its account of the start to the end."""
-        server = f"/hub/api/users/{self.name}/server"
-        asked = self.ask("POST", server)
-        assert asked.status_code in {201, 202}, asked.text
-        if asked.status_code == 202:
-            with self.ask("GET", f"{server}/progress", stream=True) as account:
-                lines = [line for line in account.iter_lines() if line.startswith(b"data:")]
-            last = json.loads(lines[-1].removeprefix(b"data:"))
-            assert last.get("ready"), f"no seat for {self.name}: {last}\n{self.hub.service.said}"
-
-    def run(self, code: str) -> str:
-        """What ``code`` prints in a kernel of this learner's seat."""
-        made = self.ask("POST", f"/user/{self.name}/api/kernels", json={"name": "python3"})
-        assert made.status_code == 201, made.text
-        kernel = made.json()["id"]
-        base = self.hub.url.replace("http", "ws", 1)
-        url = f"{base}/user/{self.name}/api/kernels/{kernel}/channels"
-        channel = websocket.create_connection(
-            url, header=[f"Authorization: token {self.token}"], timeout=60
-        )
-        message = uuid.uuid4().hex
-        request = {
-            "header": {
-                "msg_id": message, "msg_type": "execute_request", "username": self.name,
-                "session": uuid.uuid4().hex, "version": "5.3", "date": "",
-            },
-            "parent_header": {}, "metadata": {}, "channel": "shell",
-            "content": {"code": code, "silent": False},
-        }  # fmt: skip
-        printed = []
-        with closing(channel):
-            channel.send(json.dumps(request))
-            while True:
-                answer = json.loads(channel.recv())
-                if answer["parent_header"].get("msg_id") != message:
-                    continue
-                content = answer["content"]
-                if answer["msg_type"] == "stream":
-                    printed.append(content["text"])
-                elif answer["msg_type"] == "error":
-                    pytest.fail("\n".join(content["traceback"]))
-                elif answer["msg_type"] == "status" and content["execution_state"] == "idle":
-                    break
-        self.ask("DELETE", f"/user/{self.name}/api/kernels/{kernel}")
-        return "".join(printed)
-
-
-@dataclass
-class Hub:
-    """A running Hub: where it answers, the first word of what it makes, its process and log."""
-
-    url: str
-    mark: str
-    service: Service
-
-    def end(self) -> None:
-        """Ctrl-C, as whoever started it would press; nothing of it may be left."""
-        process = self.service.process
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(60)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def containers_of(engine, mark: str) -> dict[str, object]:
-    """The seats there are, by the learner's name."""
-    seats = listed(engine, name=f"^/?{mark}-")
-    return {seat.name.removeprefix(f"{mark}-"): seat for seat in seats}
-
-
-@contextmanager
-def running(image: str, mark: str, folder: Path, **settings: str):
-    """A Hub started as the guide says; ended as Ctrl-C ends it."""
-    port = free_ports()
-    log = folder / f"log-{port}"
-    environment = os.environ | {
-        "HUB_LEARNERS": " ".join(PASSWORDS), "HUB_TEACHERS": "lin", "HUB_IMAGE": image,
-        "HUB_PORT": str(port), "HUB_NETWORK": mark, "HUB_FOLDER": str(folder),
-        "SEAT_MEMORY": "1200M", "SEAT_CPUS": "1.5",
-    } | settings  # fmt: skip
-    started = service.start(
-        [START], ready="JupyterHub is now running", log=log, seconds=240, env=environment,
-        start_new_session=True,
-    )  # fmt: skip
-    hub = Hub(f"http://127.0.0.1:{port}", mark, started)
-    try:
-        assert requests.get(f"{hub.url}/hub/health", timeout=20).status_code == 200
-        yield hub
-    finally:
-        hub.end()
 
 
 @pytest.fixture(scope="module")
@@ -221,22 +82,69 @@ def hub(image, place, devices):
 
 @pytest.fixture(scope="module")
 def learners(hub) -> dict[str, Learner]:
-    """Both learners, logged in, each in a seat."""
+    """Both learners, logged in with their codes, each in a seat."""
     both = {name: Learner(hub, name) for name in PASSWORDS}
+    codes = hub.codes()
+    assert codes.keys() == PASSWORDS.keys(), "the teacher needs none"
     for learner in both.values():
-        assert learner.log_in(PASSWORDS[learner.name])
+        assert learner.log_in(codes[learner.name], PASSWORDS[learner.name])
         learner.take_seat()
     return both
 
 
-def test_only_listed_names_get_in_and_the_first_password_holds(hub, learners):
-    assert not Learner(hub, "mallory").log_in("a password of mine")
+def test_only_listed_names_get_in_and_a_teacher_is_not_who_comes_first(hub, learners):
+    assert hub.codes() == {}, "each has been used"
+    assert not Learner(hub, "mallory").log_in("a password of mine", "a password of mine")
+    assert not Learner(hub, "lin").log_in("I was here first", "I was here first")
     assert not Learner(hub, "ada").log_in("not the engine")
     assert Learner(hub, "ada").log_in(PASSWORDS["ada"])
     stale = {"username": "ada", "password": PASSWORDS["ada"], "_xsrf": "of yesterday"}
-    refused = requests.post(f"{hub.url}/hub/login", data=stale, timeout=20)
+    refused = hub.ask("POST", "/hub/login", data=stale)
     assert refused.status_code == 403
     assert "Try again" in refused.text
+    lin = Learner(hub, "lin")
+    assert lin.log_in(TEACHERS)
+    assert {user["name"] for user in lin.ask("GET", "/hub/api/users").json()} == {*PASSWORDS, "lin"}
+    assert learners["ada"].ask("GET", "/hub/api/users").status_code == 403
+
+
+def test_the_login_form_says_what_is_wrong_and_guessing_is_stopped(hub, learners):
+    joan = Learner(hub, "grace")
+    long = joan.send_form("x" * 5000)
+    assert (long.status_code, "at most 200 characters" in long.text) == (400, True)
+    short = joan.send_form(PASSWORDS["grace"], "short")
+    assert (short.status_code, "10 to 200 characters" in short.text) == (400, True)
+    assert joan.send_form(PASSWORDS["grace"]).status_code == 302
+    guesser = Learner(hub, "lin")
+    codes = [guesser.send_form(f"guess number {n}").status_code for n in range(6)]
+    assert codes[-1] == 429, codes
+    stopped = guesser.send_form(TEACHERS)
+    assert (stopped.status_code, "Wait a minute" in stopped.text) == (429, True)
+    assert Learner(hub, "ada").log_in(PASSWORDS["ada"]), "others are not kept waiting"
+
+
+def test_nothing_is_said_without_tls(hub):
+    with pytest.raises(requests.RequestException):
+        requests.get(hub.url.replace("https", "http") + "/hub/login", timeout=20)
+    with pytest.raises(requests.exceptions.SSLError):
+        requests.get(f"{hub.url}/hub/login", timeout=20)  # nobody trusts it untold
+    secrets_ = [hub.folder / name for name in ("key.pem", "accounts.json", "jupyterhub.sqlite")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in secrets_} == {0o600}
+
+
+def test_requests_that_never_end_keep_nobody_waiting(hub, learners):
+    trust = ssl.create_default_context(cafile=hub.certificate)
+    port = int(hub.url.rpartition(":")[2])
+    head = (
+        "POST /hub/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\n"
+        "Content-Length: 1000000\r\n\r\nusername="
+    )
+    with ExitStack() as held:
+        for _ in range(50):
+            plain = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            slow = held.enter_context(trust.wrap_socket(plain, server_hostname="127.0.0.1"))
+            slow.sendall(head.encode())
+        assert learners["grace"].ask("GET", "/user/grace/api/status").status_code == 200
 
 
 def test_each_learner_sees_the_own_folder_only(hub, learners):
@@ -255,7 +163,7 @@ def test_each_learner_sees_the_own_folder_only(hub, learners):
     assert grace.ask("GET", "/user/grace/api/contents/work/secret.txt").status_code == 404
     refused = grace.ask("GET", "/user/ada/api/contents/work/secret.txt")
     assert refused.status_code == 403
-    anonymous = requests.get(f"{hub.url}/user/ada/api/contents/work/secret.txt", timeout=20)
+    anonymous = hub.ask("GET", "/user/ada/api/contents/work/secret.txt")
     assert anonymous.status_code == 403
 
 
@@ -305,7 +213,7 @@ def test_a_notebook_of_the_book_runs_in_a_seat_within_its_limits(learners):
     assert "user 1000" in printed
 
 
-def test_a_seat_is_a_container_without_rights_or_the_engines_socket(engine, hub, learners):
+def test_a_seat_is_a_container_without_rights_or_the_engines_socket(engine, hub, image, learners):
     seats = containers_of(engine, hub.mark)
     assert sorted(seats) == sorted(PASSWORDS)
     for name, seat in seats.items():
@@ -317,11 +225,75 @@ def test_a_seat_is_a_container_without_rights_or_the_engines_socket(engine, hub,
         assert config["CapDrop"] == ["ALL"]
         assert config["SecurityOpt"] == ["no-new-privileges:true"]
         assert not config["PortBindings"], "only the Hub's proxy leads to it"
-        mounts = {mount["Destination"]: mount["Name"] for mount in seat.attrs["Mounts"]}
-        assert mounts == {
-            "/book": f"{hub.mark}-{name}-book",
+        assert config["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
+        assert mounts_of(seat) == {
+            "/book": f"{hub.mark}-{name}-book-{image_digits(engine, image)}-1",
             "/mnt": f"{hub.mark}-{name}-work",
         }
+
+
+def mounts_of(seat) -> dict[str, str]:
+    """Volumes by where they are."""
+    return {m["Destination"]: m["Name"] for m in seat.attrs["Mounts"] if m["Type"] == "volume"}
+
+
+def image_digits(engine, image: str) -> str:
+    """The part of an image's id that is in the names of its books."""
+    return engine.images.get(image).id.removeprefix("sha256:")[:12]
+
+
+def test_nothing_but_the_own_volumes_and_tmp_can_be_written(learners):
+    code = (
+        "import errno, pathlib\n"
+        "for place in '/ /opt/venv /opt/gpubook /home/book /etc /tmp /mnt /book'.split():\n"
+        "    try:\n"
+        "        pathlib.Path(place, 'planted').write_text('x')\n"
+        "        print(place)\n"
+        "    except OSError as error:\n"
+        "        assert error.errno in (errno.EROFS, errno.EACCES), error"
+    )
+    assert learners["ada"].run(code) == "/tmp\n/mnt\n/book\n"
+
+
+def test_a_fresh_book_and_a_rebuilt_image_reach_the_seat_and_nothing_is_lost(
+    engine, hub, image, containers, learners
+):
+    grace, mark = learners["grace"], hub.mark
+    grace.run("open('/book/notebooks/08-matmul.ipynb', 'w').write('edited')")
+    grace.run("open('/mnt/own.txt', 'w').write('own')")
+    environment = variables(image, mark, hub.folder, 1)
+    command("renew grace", environment)
+    assert grace.run("print(open('/book/notebooks/08-matmul.ipynb').read())") == "edited\n"
+    stop_seat(engine, grace)
+    grace.take_seat()
+    show = (
+        "import json, pathlib\n"
+        "print(len(json.loads(pathlib.Path('/book/notebooks/08-matmul.ipynb').read_text())) > 1,"
+        " pathlib.Path('/book/earlier/notebooks/08-matmul.ipynb').read_text(),"
+        " pathlib.Path('/mnt/own.txt').read_text())"
+    )
+    assert grace.run(show) == "True edited own\n"
+    with pytest.raises(pytest.fail.Exception, match="Read-only file system"):
+        grace.run("open('/book/earlier/notebooks/08-matmul.ipynb', 'w')")
+    # Another image under the same name: one file is new.
+    grace.run("open('/book/notebooks/08-matmul.ipynb', 'w').write('edited again')")
+    old = engine.images.get(image)
+    name, _, tag = image.rpartition(":")
+    changed = containers.start(image, ["touch", "/book/notebooks/new.txt"])
+    changed.wait(timeout=60)
+    try:
+        changed.commit(name, tag, changes='CMD ["mat_mul"]')
+        stop_seat(engine, grace)
+        grace.take_seat()
+        listed = grace.run("import os; print('new.txt' in os.listdir('/book/notebooks'))")
+        assert (listed, grace.run(show)) == ("True\n", "True edited again own\n")
+        stop_seat(engine, grace)
+    finally:
+        rebuilt = engine.images.get(image)
+        old.tag(name, tag)
+    grace.take_seat()
+    assert mounts_of(containers_of(engine, mark)["grace"])["/book"].endswith("-2"), "as before it"
+    assert rebuilt.id != engine.images.get(image).id
 
 
 def test_devices_are_given_out_in_turn(devices, learners):
@@ -337,9 +309,7 @@ def test_a_stopped_seat_leaves_its_files_where_a_teacher_finds_them(
 ):
     ada = learners["ada"]
     ada.run("open('/mnt/kept.txt', 'w').write('kept')")
-    stopped = ada.ask("DELETE", "/hub/api/users/ada/server")
-    assert stopped.status_code in {202, 204}
-    wait_until(engine, lambda: "ada" not in containers_of(engine, hub.mark), "the seat is there")
+    stop_seat(engine, ada)
     volumes = {f"{hub.mark}-ada-work": {"bind": "/mnt", "mode": "ro"}}
     assert containers.run(image, ["cat", "/mnt/kept.txt"], volumes=volumes).stdout == "kept"
 
@@ -347,7 +317,7 @@ def test_a_stopped_seat_leaves_its_files_where_a_teacher_finds_them(
 def test_ending_the_hub_ends_the_seats_and_the_next_one_stops_an_idle_seat(
     engine, hub, learners, image, place
 ):
-    """Runs last: it ends the Hub of the tests above."""
+    """Ends the Hub of the tests above."""
     mark, folder = place
     assert containers_of(engine, mark), "someone sits there"
     hub.end()
@@ -360,11 +330,88 @@ def test_ending_the_hub_ends_the_seats_and_the_next_one_stops_an_idle_seat(
     assert containers_of(engine, mark) == {}
 
 
+def test_who_is_no_longer_listed_has_no_access_and_who_was_a_teacher_is_none(image, place):
+    """The same folder, other names: Grace has left, Lin learns now, Joan teaches."""
+    mark, folder = f"{place[0]}-list", place[1] / "list"
+    folder.mkdir()
+    with running(image, mark, folder) as before:
+        ada, grace, teacher = (Learner(before, name) for name in ("ada", "grace", "lin"))
+        for learner in (ada, grace):
+            assert learner.log_in(before.codes()[learner.name], PASSWORDS[learner.name])
+        assert teacher.log_in(TEACHERS)
+        assert teacher.ask("GET", "/hub/api/users/grace").status_code == 200
+    with running(image, mark, folder, HUB_LEARNERS="ada lin", HUB_TEACHERS="joan") as after:
+        for old in (teacher, grace):
+            old.hub = after
+        assert grace.ask("GET", "/hub/api/user").status_code == 403, "her token is dead"
+        assert "/hub/login" in grace.session.get(f"{after.url}/hub/home", timeout=20).url
+        assert not Learner(after, "grace").log_in(PASSWORDS["grace"], "compiler of A-1")
+        assert teacher.ask("GET", "/hub/api/users").status_code == 403
+        assert not teacher.ask("GET", "/hub/api/user").json()["admin"]
+        assert Learner(after, "ada").log_in(PASSWORDS["ada"])
+
+
+def test_as_a_service_it_outlives_its_shell_and_a_crash_and_no_kernel_is_lost(engine, image, place):
+    mark, folder = f"{place[0]}-service", place[1] / "service"
+    folder.mkdir()
+    port = free_ports()
+    environment = variables(image, mark, folder, port) | {
+        "HUB_LEARNERS": "ada", "HUB_TEACHERS": "", "SEAT_CPUS": "1",
+    }  # fmt: skip
+    told = command("up", environment, start_new_session=True).stdout
+    hub = Hub(re.search(r"https://\S+", told)[0], mark, folder, None)
+    try:
+        ada = Learner(hub, "ada")
+        assert ada.log_in(hub.codes()["ada"], PASSWORDS["ada"])
+        ada.take_seat()
+        ada.run("open('/tmp/here', 'w').write('yes')")
+        assert f"{mark}-ada" in command("status", environment).stdout
+        twice = subprocess.run([HUB, "up"], env=environment, capture_output=True, timeout=60)
+        assert (twice.returncode, b"runs already" in twice.stderr) == (1, True)
+        pid = int(re.search(r"RUNNING   pid (\d+)", command("status", environment).stdout)[1])
+        os.kill(pid, signal.SIGKILL)
+        wait_for_health(hub, other_than=pid, environment=environment)
+        assert ada.run("print(open('/tmp/here').read())") == "yes\n", "the same container"
+    finally:
+        command("down", environment)
+    assert containers_of(engine, mark) == {}
+    with pytest.raises(requests.ConnectionError):
+        hub.ask("GET", "/hub/health")
+    gone = subprocess.run([HUB, "status"], env=environment, capture_output=True, timeout=60)
+    assert gone.returncode == 3
+
+
+def wait_for_health(hub: Hub, *, other_than: int, environment: dict) -> None:
+    """Wait until another process is the Hub and answers."""
+    for _ in range(120):
+        said = subprocess.run([HUB, "status"], env=environment, capture_output=True, text=True)
+        pid = re.search(r"RUNNING   pid (\d+)", said.stdout)
+        if pid and int(pid[1]) != other_than:
+            with suppress(requests.RequestException):
+                if hub.ask("GET", "/hub/health").ok:
+                    return
+        time.sleep(0.5)
+    pytest.fail((hub.folder / "hub.log").read_text()[-3000:])
+
+
+def test_a_network_on_which_seats_could_meet_is_refused(engine, image, place, tmp_path):
+    mark = f"{place[0]}-open"
+    engine.networks.create(mark)
+    done = subprocess.run(
+        [HUB, "run"], env=variables(image, mark, tmp_path, free_ports()) | {"HUB_TEACHERS": ""},
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith(f"docker network rm {mark}")
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"HUB_LEARNERS": ""}, "name the learners"),
         ({"HUB_LEARNERS": "ada Grace"}, "not 'Grace'"),
+        ({"HUB_TEACHERS": "lin"}, "no password yet: docker/jupyterhub/hub password lin"),
+        ({"HUB_CERT": "/dev/null", "HUB_KEY": "/dev/null"}, "not a certificate and its key"),
         ({"SEAT_MEMORY": "a lot"}, "SEAT_MEMORY is a whole number"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -375,7 +422,7 @@ def test_what_the_hub_cannot_start_with_is_one_line(engine, image, tmp_path, set
         "HUB_LEARNERS": "ada", "HUB_IMAGE": image, "HUB_FOLDER": str(tmp_path), "HUB_NETWORK": mark,
     }  # fmt: skip
     done = subprocess.run(
-        [START], env=os.environ | environment | settings, capture_output=True, text=True,
+        [HUB, "run"], env=os.environ | environment | settings, capture_output=True, text=True,
         timeout=240, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, ""), done.stderr

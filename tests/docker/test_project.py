@@ -68,6 +68,22 @@ BREAKS = {
         lambda f: edit(f / "bench.py", '"median": median', '"median": 2 * median'),
         {"runs": ("missing", "but that of the samples is")},
     ),
+    "it prints 100 MB first": (
+        lambda f: edit(f / "bench.py", "print(json", 'print("x" * 10**8)\nprint(json'),
+        {"runs": ("missing", "it printed 'xxx")},
+    ),
+    "it takes all memory": (
+        lambda f: edit(f / "bench.py", "random.seed(0)\n", "b'x' * 5 * 2**30\nrandom.seed(0)\n"),
+        {"runs": ("missing", "the container ended with 137")},
+    ),
+    "it starts processes without end": (
+        lambda f: edit(
+            f / "bench.py",
+            "random.seed(0)\n",
+            "import os, signal\n\nwhile True:\n    os.fork() or signal.pause()\n",
+        ),
+        {"runs": ("missing", "BlockingIOError")},
+    ),
     "it runs as root after all": (
         lambda f: edit(f / "Dockerfile", "USER 1000", "USER 0"),
         {"non-root": ("missing", "USER is 0"), "runs": ("missing", "runs as root")},

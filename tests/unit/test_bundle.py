@@ -156,7 +156,7 @@ def test_a_secret_beside_the_project_stays_out_of_the_bundle(tmp_path, monkeypat
 
 def test_the_repositorys_files_are_those_that_git_does_not_ignore():
     names = {name for name, _ in bundle.repository()}
-    assert {"repository/Makefile", "repository/docker/jupyterhub/start"} <= names
+    assert {"repository/Makefile", "repository/docker/jupyterhub/hub"} <= names
     assert not [n for n in names if "/_build/" in n or "/.venv/" in n or "/wheelhouse/" in n]
 
 
@@ -199,6 +199,20 @@ def test_verify_finds_a_changed_and_a_missing_file(unpacked):
     assert gone.returncode == 1
     assert "html/page.html" in gone.stderr
     assert gone.stderr.splitlines()[-1] == "bundle: not whole; copy and unpack it again"
+
+
+@pytest.mark.parametrize("part", ["wheelhouse", "wheels", "images"])
+def test_what_was_added_to_the_wheels_and_images_is_refused_before_it_is_installed(unpacked, part):
+    assert call(unpacked, "verify", "parts").returncode == 0
+    (unpacked / part).mkdir()
+    (unpacked / part / "numpy-9-py3-none-any.whl").write_text("planted")
+    for command in (["verify"], ["verify", "parts"], ["start", "setup"]):
+        done = call(unpacked, *command, PYTHON=sys.executable)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"{part}/numpy-9-py3-none-any.whl: not a file of this bundle" in done.stderr
+    (unpacked / part / "numpy-9-py3-none-any.whl").unlink()
+    (unpacked / part / "numpy-9-py3-none-any.whl").symlink_to("/etc/passwd")
+    assert call(unpacked, "verify").returncode == 1
 
 
 def test_start_says_what_it_can_and_what_a_machine_lacks(unpacked):

@@ -35,13 +35,13 @@ def test_the_day_has_every_notebook_with_its_measured_time():
 
 def test_the_targets_and_scripts_that_it_names_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
     code = "\n".join("".join(pair) for pair in re.findall(
         r"```shell\n(.*?)```|`([^`\n]+)`", GUIDE, re.DOTALL))  # fmt: skip
-    named = set(re.findall(r"\bmake ([a-z]+)\b", code))
+    named = set(re.findall(r"\bmake ([a-z-]+)\b", code))
     assert named and named <= targets
     start = (ROOT / "tools" / "bundle" / "start").read_text(encoding="utf-8")
-    for word in re.findall(r"\./start ([a-z]+)", code):
+    for word in re.findall(r"\./start ([a-z-]+)", code):
         assert f"./start {word} " in start
     for path in re.findall(r"`(docker/[\w./-]+|\.devcontainer[\w./-]*)`", GUIDE):
         assert (ROOT / path).exists(), path
@@ -50,7 +50,7 @@ def test_the_targets_and_scripts_that_it_names_exist():
 def test_the_hubs_variables_are_those_of_its_start_script():
     known = set(re.findall(
         r"^#   ((?:HUB|SEAT)_[A-Z_]+)|; ((?:HUB|SEAT)_[A-Z_]+)",
-        (ROOT / "docker" / "jupyterhub" / "start").read_text(encoding="utf-8"), re.MULTILINE,
+        (ROOT / "docker" / "jupyterhub" / "hub").read_text(encoding="utf-8"), re.MULTILINE,
     ))  # fmt: skip
     known = {a or b for a, b in known}
     named = set(re.findall(r"\b(?:HUB|SEAT)_[A-Z_]+\b", GUIDE))

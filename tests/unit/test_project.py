@@ -355,6 +355,10 @@ def test_of_a_failed_build_the_line_with_the_error_is_told():
     assert build.last_error("") == "it said nothing"
 
 
+def test_what_a_build_says_cannot_steer_a_terminal():
+    assert build.last_error("ERROR: \x1b]0;mine\x07 \x1b[2Jgone\r\n") == "ERROR:  ]0;mine  gone"
+
+
 def test_the_spread_is_that_of_numpys_percentiles():
     import numpy
 

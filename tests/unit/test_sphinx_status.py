@@ -125,3 +125,23 @@ def test_a_figure_in_a_sentence_is_the_recordings_with_its_source():
     for wrong in ("h100", "h100/12-what-makes-it-fast/none:x", place.replace(".1f", "d")):
         with pytest.raises(BookError):
             sphinx_status.figure(ROOT, wrong)
+
+
+def used(memory, files=0):
+    return {"used": {"memory_bytes": memory, "gpu_memory_bytes": None, "files_bytes": files}}
+
+
+def test_a_seat_holds_its_two_largest_notebooks_and_the_lab():
+    measured = [used(2 * 2**30), used(2**20), {}, used(3 * 2**29)]
+    assert sphinx_status.seat_bytes(measured) == 4 * 2**30
+    assert sphinx_status.seat_bytes([*measured, used(2**31 + 1)]) == 5 * 2**30
+    assert sphinx_status.seat_bytes([{}]) is None
+
+
+def test_a_class_needs_the_image_once_and_the_rest_for_each():
+    measured = [used(2**30, 2**29), used(2**29, 2**29)]
+    rows = {row["Seats"]: tuple(row.values()) for row in sphinx_status.class_rows(measured, 2**31)}
+    assert rows["1"] == ("1", "2.0 GiB", "1", "4.0 GiB", "1")
+    assert rows["20"] == ("20", "40.0 GiB", "20", "42.0 GiB", "3")
+    unknown = sphinx_status.class_rows([{}], None)[0]
+    assert (unknown["Memory"], unknown["Disk"]) == ("–", "–")
