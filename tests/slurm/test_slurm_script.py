@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,9 +58,16 @@ class Own:
         for process in psutil.process_iter(["cmdline", "environ"]):
             environment = process.info["environ"] or {}
             words = [*(process.info["cmdline"] or []), *environment.values()]
-            if any(f"{self.run}/" in word for word in words):
+            if any(f"{self.run}/" in word for word in [*words, *opened_by(process.pid)]):
                 found.append(" ".join(process.info["cmdline"] or ["?"]))
         return found
+
+
+def opened_by(pid: int) -> list[str]:
+    """Paths that a process holds open, removed ones as well: a slurmstepd shows nothing else."""
+    with suppress(OSError):
+        return [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    return []
 
 
 def started(own: Own) -> None:
