@@ -7,7 +7,7 @@ import secrets
 import shlex
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,7 +61,7 @@ class Own:
         for process in psutil.process_iter(["cmdline", "environ"]):
             environment = process.info["environ"] or {}
             words = [*(process.info["cmdline"] or []), *environment.values()]
-            if any(f"{self.run}/" in word for word in words):
+            if any(f"{self.run}/" in word for word in [*words, *opened_by(process.pid)]):
                 found.append(" ".join(process.info["cmdline"] or ["?"]))
         return found
 
@@ -74,6 +74,13 @@ class Own:
             *self.processes(), *(m for m in mounts if f"{self.run}/" in m), *map(str, groups),
             *map(str, files),
         ]  # fmt: skip
+
+
+def opened_by(pid: int) -> list[str]:
+    """Paths that a process holds open, removed ones as well: a slurmstepd shows nothing else."""
+    with suppress(OSError):
+        return [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    return []
 
 
 @contextmanager
