@@ -86,12 +86,7 @@ class Grades:
         return sorted(path.name for path in self.class_folder.iterdir() if path.is_dir())
 
     def load(self) -> None:
-        """Read every result. A missing or an edited one is a fault and is not judged.
-
-        What the page's own file says of an answer is judged here, the rest by the tests.
-        """
-        from tests.notebooks.holds import wrong_answers
-
+        """Read every result. A missing or an edited one is a fault and is not judged."""
         for learner in self.learners():
             for page in self.pages:
                 try:
@@ -106,43 +101,43 @@ class Grades:
                 self.judged[learner, page] = {n: a is not None for n, a in answers.items()}
                 for exercise in (n for n, answer in answers.items() if answer is None):
                     self.faults.add(Fault(learner, page, exercise, "no answer"))
-                answered = {n for n, answer in answers.items() if answer is not None}
-                for exercise, why in wrong_answers(ROOT, result, answered).items():
-                    self.judged[learner, page][exercise] = False
-                    self.faults.add(Fault(learner, page, exercise, f"not so: {why[:160]}"))
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """A test that judges an exercise runs once for each learner with results of its page."""
-        page, exercises = subject(metafunc.function)
-        if "results" not in metafunc.fixturenames or page not in self.pages or not exercises:
+        if "results" not in metafunc.fixturenames or not judges(metafunc.function):
             return
-        have = [learner for learner in self.learners() if (learner, page) in self.judged]
+        have = sorted({learner for learner, _ in self.judged})
         folders = [self.class_folder / learner for learner in have]
         values = [(folder, OwnResults(folder)) for folder in folders]
         metafunc.parametrize(("executed", "results"), values, ids=have, scope="session")
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Only what was generated above."""
-        items[:] = [item for item in items if "results" in getattr(item, "callspec", _NONE).params]
+        """Only what was generated above, and of it what a learner answered in person."""
+        items[:] = [item for item in items if self._answers(item)]
+
+    def _answers(self, item: pytest.Item) -> dict[int, bool]:
+        """What is known so far of the learner's answers that this test judges."""
+        own = getattr(getattr(item, "callspec", None), "params", {}).get("results")
+        if not isinstance(own, OwnResults):
+            return {}
+        page, exercises = subject(item)
+        known = self.judged.get((own.folder.name, page), {})
+        return {exercise: right for exercise, right in known.items() if exercise in exercises}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> Iterator:
         """Note an answer as wrong whose test fails."""
         report = yield
         if report.failed:
-            page, exercises = subject(item.function)
+            page, _ = subject(item)
             learner = item.callspec.params["results"].folder.name
             claim = item.function.__name__.removeprefix("test_").replace("_", " ")
-            said = (str(call.excinfo.value) or call.excinfo.typename).splitlines()[0][:120]
-            for exercise in exercises & self.judged[learner, page].keys():
-                if self.judged[learner, page][exercise]:
+            said = (str(call.excinfo.value) or call.excinfo.typename).splitlines()[0][:160]
+            for exercise, right in self._answers(item).items():
+                if right:
                     self.faults.add(Fault(learner, page, exercise, f"not so: {claim} ({said})"))
                 self.judged[learner, page][exercise] = False
         return report
-
-
-class _NONE:
-    params = ()
 
 
 def given(result: dict) -> dict[int, object]:
@@ -155,12 +150,23 @@ def given(result: dict) -> dict[int, object]:
     }
 
 
-def subject(function: Callable) -> tuple[str, set[int]]:
-    """The page and the exercises that a test judges."""
-    module = function.__module__.rpartition(".")[2]
-    number = re.match(r"test_(\d\d)_", f"{function.__name__}_") or re.match(r"test_(\d\d)_", module)
+def judges(function: Callable) -> set[int]:
+    """The exercises whose answers a test takes, by number; 0 for one that is a parameter of it."""
+    if "exercise" in inspect.signature(function).parameters:
+        return {0}
+    return {int(n) for n in re.findall(r"\.solution\((\d)\)", inspect.getsource(function))}
+
+
+def subject(item: pytest.Item) -> tuple[str, set[int]]:
+    """The page and the exercises that a generated test judges."""
+    given = item.callspec.params
+    if "exercise" in given:
+        return given["name"], {given["exercise"]}
+    module = item.module.__name__.rpartition(".")[2]
+    name = item.function.__name__
+    number = re.match(r"test_(\d\d)_", f"{name}_") or re.match(r"test_(\d\d)_", module)
     page = next((page for page in PAGES if number and page.startswith(number[1])), "")
-    return page, {int(n) for n in re.findall(r"\.solution\((\d)\)", inspect.getsource(function))}
+    return page, judges(item.function)
 
 
 def run(folder: Path, image: str, pages: Sequence[str]) -> None:

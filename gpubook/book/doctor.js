@@ -69,7 +69,7 @@
     const ids = new Set(found.map((rule) => rule.id));
     for (const rule of data.rules) {
       document.getElementById(rule.id).hidden = ids.size > 0 && !ids.has(rule.id);
-      if (ids.has(rule.id)) fold(rule.id).open = true;
+      if (ids.size) fold(rule.id).open = ids.has(rule.id);
     }
     said.replaceChildren();
     if (!words) return;

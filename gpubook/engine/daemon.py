@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def daemon_config(path: Path | None = None) -> dict:
 def config_path() -> str:
     """The configuration file of the dockerd that runs here, whether there is one or not."""
     arguments = _dockerd()
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in itertools.pairwise([*arguments, ""]):
         if argument == "--config-file" and following:
             return following
         if argument.startswith("--config-file="):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import NOTEBOOKS, ROOT
-from tests.notebooks.holds import assert_solutions_hold
+from tests.notebooks.holds import assert_answer_holds, claims
 
 
 def source(cell):
@@ -79,10 +79,17 @@ def test_14_more_is_charged_than_computed(cluster_page):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "exercise"), [(name, n) for name in NOTEBOOKS for n in claims(ROOT, name)]
+)
+def test_what_the_page_says_of_an_answer_holds(results, name, exercise):
+    assert_answer_holds(ROOT, results(name).result, exercise)
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_every_solution_is_judged_by_its_page_or_by_a_test(results, name):
     """By the page: what holds of it. By a test: the page's own, or one above with its number."""
-    judged = {*assert_solutions_hold(ROOT, results(name).result)}
+    judged = {*claims(ROOT, name)}
     own = ROOT / "tests" / "notebooks" / f"test_{name.replace('-', '_')}.py"
     here = Path(__file__).read_text(encoding="utf-8")
     texts = re.findall(rf"def test_{name[:2]}_.*?(?=\ndef |\Z)", here, re.DOTALL)

@@ -108,7 +108,7 @@ def test_every_table_of_a_page_can_be_made_and_another_is_an_error(monkeypatch):
         sphinx_status, "_results", lambda _: [result_of("01-x", ("live", "a", "b"))]
     )
     columns = [sphinx_status.status(ROOT, name).count("<th ") for name in sphinx_status.TABLES]
-    assert columns == [2, 7, 5, 5, 5, 3]
+    assert columns == [2, 7, 5, 5, 5, 5, 3]
     with pytest.raises(BookError, match="no table nothing: choose from machine, notebooks"):
         sphinx_status.status(ROOT, "nothing")
     assert sphinx_status.took(ROOT, "01-x")[0] == "2 seconds"
