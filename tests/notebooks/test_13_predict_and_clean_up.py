@@ -1,5 +1,6 @@
 """Page 13: the saved model predicts as it did in training, and doubts are shown."""
 
+import ast
 import itertools
 import json
 
@@ -8,6 +9,7 @@ from sklearn import metrics as reference
 
 from gpubook.spam import data
 from gpubook.spam.predict import Classifier
+from tests.conftest import ROOT
 
 NAME = "13-predict-and-clean-up"
 
@@ -20,6 +22,13 @@ def page(results):
 @pytest.fixture(scope="module")
 def folder(executed):
     return executed / "artifacts" / "11-fine-tune-bert" / "bert_spam_classifier"
+
+
+def ours():
+    """The messages that the page's authors wrote, in full: the table cuts them short."""
+    cells = json.loads((ROOT / "notebooks" / f"{NAME}.ipynb").read_text(encoding="utf-8"))["cells"]
+    (source,) = ("".join(cell["source"]) for cell in cells if cell["id"] == "ours")
+    return ast.literal_eval(source.partition("=")[2].strip())
 
 
 def test_the_saved_model_predicts_what_it_did_when_it_was_trained(page, results):
@@ -35,7 +44,9 @@ def test_the_saved_model_predicts_what_it_did_when_it_was_trained(page, results)
 
 def test_the_pages_pipeline_and_the_command_agree(page, folder):
     rows = page.evidence("unseen").data
-    predictions = Classifier.load(folder, precision="fp32").predict([row["text"] for row in rows])
+    texts = [text for _, text in ours()]
+    assert [row["text"] for row in rows] == [text[:60] for text in texts]
+    predictions = Classifier.load(folder, precision="fp32").predict(texts)
     assert [p.label for p in predictions] == [row["model"] for row in rows]
     assert [p.spam_probability for p in predictions] == pytest.approx(
         [row["probability"] for row in rows], abs=0.01
