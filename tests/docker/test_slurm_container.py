@@ -29,10 +29,13 @@ def slurm() -> Iterator[Own]:
         yield own
 
 
-def make_bundle(image: str, folder: Path, work: Path) -> subprocess.CompletedProcess[str]:
+def make_bundle(
+    slurm: Own, image: str, folder: Path, work: Path
+) -> subprocess.CompletedProcess[str]:
     work.mkdir(exist_ok=True)
     command = [ROOT / "examples/slurm/bundle", image, folder, work]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    variables = os.environ | slurm.environment  # its runc is on this PATH
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +44,10 @@ def work(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bundle(base, work) -> Path:
+def bundle(slurm, base, work) -> Path:
     """The base image as a bundle, with a word in it that no other file system has."""
     folder = work.parent / "base"
-    made = make_bundle(base, folder, work)
+    made = make_bundle(slurm, base, folder, work)
     assert made.returncode == 0, made.stderr
     (folder / "rootfs/etc/gpubook-word").write_text(secrets.token_hex(8))
     return folder
@@ -112,7 +115,7 @@ def until(true, what: str, seconds: float = 60) -> None:
 
 def test_the_shipped_script_trains_in_the_books_image_on_two_nodes(slurm, image, tmp_path):
     work = tmp_path / "work"
-    made = make_bundle(image, tmp_path / "image", work)
+    made = make_bundle(slurm, image, tmp_path / "image", work)
     assert made.returncode == 0, made.stderr
     assert not IN_THE_IMAGE.exists(), "or this proves nothing"
     tiny_bert(work / "tiny")
@@ -134,11 +137,11 @@ def test_the_shipped_script_trains_in_the_books_image_on_two_nodes(slurm, image,
     assert metrics["provenance"]["processes"] == 2
 
 
-def test_an_image_that_is_not_there_and_a_folder_that_is_are_one_line(base, tmp_path):
-    done = make_bundle("gpubook-nothing:here", tmp_path / "new", tmp_path / "work")
+def test_an_image_that_is_not_there_and_a_folder_that_is_are_one_line(slurm, base, tmp_path):
+    done = make_bundle(slurm, "gpubook-nothing:here", tmp_path / "new", tmp_path / "work")
     assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "bundle: docker ended with 1")
     assert not (tmp_path / "new").exists()
-    done = make_bundle(base, tmp_path / "work", tmp_path / "work")
+    done = make_bundle(slurm, base, tmp_path / "work", tmp_path / "work")
     assert (done.returncode, done.stderr) == (1, f"bundle: {tmp_path / 'work'}: File exists\n")
 
 
