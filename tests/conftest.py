@@ -20,6 +20,9 @@ from gpubook.errors import BookError
 
 pytest_plugins = ["tests.changed"]
 
+# Threads of torch that wait for others take no processor from the tests beside them.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
