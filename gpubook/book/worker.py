@@ -42,9 +42,11 @@ def main(job_file: str) -> int:
     job = files.read_json(job_file)
     worker = 0
 
+    # More than one signal can come: a parent with threads dies thread by thread.
     def stop(*_: object) -> None:
         if worker:
-            os.kill(worker, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
 
     for number in (signal.SIGTERM, signal.SIGQUIT):
         signal.signal(number, stop)
@@ -56,6 +58,7 @@ def main(job_file: str) -> int:
     if not worker:
         return _work(job)
     _, status = os.waitpid(worker, 0)
+    worker = 0
     if left := _end_descendants():
         (Path(job["work"]) / "left").write_text(", ".join(left), encoding="utf-8")
     code = os.waitstatus_to_exitcode(status)

@@ -50,6 +50,7 @@ def copy(tmp_path_factory):
 def call(root, *command):
     commands = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"  # noqa: PTH120
     settings = {"PATH": commands, "GPUBOOK_ROOT": str(root), "PYTHONPATH": str(root)}
+    settings["PYTEST_ADDOPTS"] = ""
     done = subprocess.run(
         command, cwd=root, env=os.environ | settings, capture_output=True, text=True, check=False
     )

@@ -141,30 +141,41 @@ def test_time_limits_end_a_cell_and_a_notebook(book):
     assert "results/01-slow.json" not in tiny_book.outputs(book)
 
 
-def _running(book, first="pass", then="time.sleep(300)"):
-    """A run in the middle of its notebook, and the process id of the notebook's kernel."""
-    said = book / "said"
-    os.mkfifo(said)
-    listening = os.open(said, os.O_RDONLY | os.O_NONBLOCK)
-    code = f"import os, pathlib, re, time; pathlib.Path({str(said)!r}).write_text(str(os.getpid()))"
-    tiny_book.add(book, "01-slow", first, code, then)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gpubook.cli", "run"],
-        cwd=book,
-        stdout=subprocess.DEVNULL,
-        # A test run in the background has Ctrl-C ignored, and its children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    assert select.select([listening], [], [], 120)[0], "the notebook never started"
-    kernel = int(os.read(listening, 20))
-    os.close(listening)
-    said.unlink()
-    return process, kernel
+@pytest.fixture
+def running(book):
+    """A function that starts a run: in the middle of its notebook, it returns the run's process and
+    the process id of the notebook's kernel. What is left of the run is killed after the test."""
+    runs = []
+
+    def start(first="pass", then="time.sleep(300)"):
+        said = book / "said"
+        os.mkfifo(said)
+        listening = os.open(said, os.O_RDONLY | os.O_NONBLOCK)
+        tell = f"pathlib.Path({str(said)!r}).write_text(str(os.getpid()))"
+        tiny_book.add(book, "01-slow", first, f"import os, pathlib, re, time; {tell}", then)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gpubook.cli", "run"],
+            cwd=book,
+            stdout=subprocess.DEVNULL,
+            # A test run in the background has Ctrl-C ignored, and its children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        runs.append(process)
+        assert select.select([listening], [], [], 120)[0], "the notebook never started"
+        kernel = int(os.read(listening, 20))
+        os.close(listening)
+        said.unlink()
+        return process, kernel
+
+    yield start
+    for process in runs:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_leaves_no_result_and_no_process(book, how):
-    process, kernel = _running(book)
+def test_a_stopped_run_leaves_no_result_and_no_process(book, running, how):
+    process, kernel = running()
     end_of_kernel = os.pidfd_open(kernel)
     process.send_signal(how)
     process.wait(timeout=30)
@@ -192,16 +203,23 @@ def test_what_a_notebook_leaves_running_is_ended_and_named(book):
 
 
 @pytest.mark.parametrize("cell", ["time.sleep(300)", "re.match('(a+)+b', 'a' * 50)"])
-def test_after_kill_9_neither_a_kernel_that_is_busy_nor_its_daemon_stays(book, cell):
-    """The second cell never lets another thread of its kernel run."""
-    process, kernel = _running(book, f"{DAEMON}; d.wait()", cell)
+def test_after_kill_9_neither_a_kernel_that_is_busy_nor_its_daemon_stays(book, running, cell):
+    """The second cell never lets another thread of its kernel run.
+
+    Who looks after both hears of the end of its parent once for each of the parent's threads.
+    """
+    process, kernel = running(f"{DAEMON}; d.wait()", cell)
     (daemon,) = sleepers()
-    ends = [os.pidfd_open(pid) for pid in (kernel, daemon)]
+    keeper = psutil.Process(daemon).ppid()
+    kept, *ends = [os.pidfd_open(pid) for pid in (keeper, kernel, daemon)]
     process.kill()
     process.wait()
+    while not select.select([kept], [], [], 0.05)[0]:
+        signal.pidfd_send_signal(kept, signal.SIGQUIT)
     for end in ends:
         assert select.select([end], [], [], 30)[0], "it runs on"
         os.close(end)
+    os.close(kept)
     assert results_of(book) == []
 
 
