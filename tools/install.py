@@ -13,6 +13,7 @@ Only the standard library is needed. Wheels come several at a time: that is what
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -93,11 +94,13 @@ def install(locks: list[Path], *, compiled: bool) -> None:
     if not wanted:
         return
     with tempfile.TemporaryDirectory() as scratch:
-        download(wanted, Path(scratch))
         lock = Path(scratch, "lock.txt")
         lock.write_text("".join(wanted), encoding="utf-8")
-        pip("install", *HASHED, "--no-index", "--find-links", scratch, "--requirement", lock,
-            "--compile" if compiled else "--no-compile")  # fmt: skip
+        command = ["install", *HASHED, "--requirement", lock]
+        if not os.environ.get("PIP_NO_INDEX"):  # else the wheels are on this disk already
+            download(wanted, Path(scratch))
+            command += ["--no-index", "--find-links", scratch]
+        pip(*command, "--compile" if compiled else "--no-compile")
 
 
 def torch_lock() -> Path:
