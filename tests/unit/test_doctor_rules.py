@@ -119,6 +119,16 @@ def test_every_rule_has_two_messages_as_they_were_printed():
     assert [rule.id for rule in RULES if len(set(rule.examples)) < 2] == []
 
 
+def test_every_rule_is_attested_by_two_threads_of_people_who_met_it():
+    threads = re.compile(r"/(issues|pull|discussions|questions|t|bugs?)/|\+bug/|//forums?\.")
+    few = {
+        rule.id: rule.sources
+        for rule in RULES
+        if len({source for source in rule.sources if threads.search(source)}) < 2
+    }
+    assert few == {}
+
+
 DELETES = re.compile(r"(?<![-\w])(rm|purge|prune|remove)\b")
 
 
