@@ -139,9 +139,8 @@ def member_of(path: str | Path, name: str, limit: int = LIMIT) -> bytes:
             return read_stream(member, f"{path}: {name}", limit)
     except KeyError:
         raise Malformed(f"it holds no file {name}") from None
-    # zipfile's own NotImplementedError is for a compression it does not know, its RuntimeError for
-    # a member that takes a password.
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    # A RuntimeError is zipfile's for a member that takes a password or an unknown compression.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise Malformed(f"it is a damaged or an encrypted archive ({error})") from None
 
 

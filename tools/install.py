@@ -17,6 +17,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -88,19 +89,32 @@ def download(wanted: list[str], folder: Path) -> None:
             job.result()
 
 
-def install(locks: list[Path], *, compiled: bool) -> None:
-    """Install what the environment does not have yet."""
+def install(locks: list[Path]) -> None:
+    """Install what the environment does not have yet, byte-compiled unless PIP_COMPILE is 0."""
     wanted = [package for package in packages(locks) if not is_installed(package)]
     if not wanted:
         return
     with tempfile.TemporaryDirectory() as scratch:
         lock = Path(scratch, "lock.txt")
         lock.write_text("".join(wanted), encoding="utf-8")
-        command = ["install", *HASHED, "--requirement", lock]
+        command = ["install", *HASHED, "--no-compile", "--requirement", lock]
         if not os.environ.get("PIP_NO_INDEX"):  # else the wheels are on this disk already
             download(wanted, Path(scratch))
             command += ["--no-index", "--find-links", scratch]
-        pip(*command, "--compile" if compiled else "--no-compile")
+        pip(*command)
+    if os.environ.get("PIP_COMPILE") != "0":
+        compile_packages()
+
+
+def compile_packages() -> None:
+    """Byte-compile on all cores, where pip takes one.
+
+    Left to the first import it would never be done where PYTHONDONTWRITEBYTECODE is set, and each
+    process that loads torch and transformers would spend seconds on it. A file that cannot be
+    compiled, such as a template, is nobody's fault here.
+    """
+    command = [sys.executable, "-m", "compileall", "-qq", "-j", "0", sysconfig.get_path("purelib")]
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 def torch_lock() -> Path:
@@ -120,7 +134,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--download", type=Path, metavar="FOLDER")
     parser.add_argument("--torch", action="store_true", help="and torch, in the build for here")
-    parser.add_argument("--compile", action="store_true", help="byte-compile, for an image")
     parser.add_argument("locks", type=Path, nargs="*", metavar="LOCK")
     args = parser.parse_args()
     locks = [*args.locks, torch_lock()] if args.torch else args.locks
@@ -128,7 +141,7 @@ def main() -> int:
         if args.download:
             download(packages(locks), args.download)
         else:
-            install(locks, compiled=args.compile)
+            install(locks)
     except (InstallError, OSError) as error:
         print(f"install: {error}", file=sys.stderr)
         return 1

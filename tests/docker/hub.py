@@ -12,6 +12,7 @@ import uuid
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -221,3 +222,13 @@ def stop_seat(engine, learner: Learner) -> None:
     assert stopped.status_code in {202, 204}
     mark = learner.hub.mark
     wait_until(engine, lambda: learner.name not in containers_of(engine, mark), "the seat is there")
+
+
+def clear(engine: Any, mark: str) -> None:
+    """Remove what a Hub of that mark made."""
+    for container in containers_of(engine, mark).values():
+        container.remove(force=True)
+    for volume in engine.volumes.list(filters={"name": mark}):
+        volume.remove(force=True)
+    for network in engine.networks.list(names=[mark]):
+        network.remove()

@@ -26,7 +26,7 @@ from requests import RequestException
 from websocket import WebSocketException
 
 from gpubook import machine
-from tests.docker.hub import Hub, Learner, containers_of, running
+from tests.docker.hub import Hub, Learner, clear, containers_of, running
 
 PASSWORD = "a long enough one"
 # Processes without end, then memory, then the disk of /tmp, then 50 MB of output; each until it is
@@ -111,16 +111,6 @@ def play(hub: Hub, engine: docker.DockerClient, names: list[str]) -> dict[str, l
         keep([{"seat after harm": timed(come_back, bad, engine)}])
         trouble.result()
     return figures
-
-
-def clear(engine: docker.DockerClient, mark: str) -> None:
-    """Remove what a Hub of that mark made."""
-    for container in containers_of(engine, mark).values():
-        container.remove(force=True)
-    for volume in engine.volumes.list(filters={"name": mark}):
-        volume.remove(force=True)
-    for network in engine.networks.list(names=[mark]):
-        network.remove()
 
 
 def rehearse(engine: docker.DockerClient, image: str, seats: int, folder: Path) -> dict:

@@ -27,6 +27,7 @@ from tests.docker.hub import (
     TEACHERS,
     Hub,
     Learner,
+    clear,
     command,
     containers_of,
     free_ports,
@@ -52,12 +53,7 @@ def place(engine, tmp_path_factory):
     """The name of all that a Hub makes here, and the Hub's folder; nothing is left behind."""
     mark = f"gpubook-test-hub-{secrets.token_hex(3)}"
     yield mark, tmp_path_factory.mktemp("hub")
-    for container in containers_of(engine, mark).values():
-        container.remove(force=True)
-    for volume in engine.volumes.list(filters={"name": mark}):
-        volume.remove(force=True)
-    for network in engine.networks.list(names=[mark]):
-        network.remove()
+    clear(engine, mark)
 
 
 @pytest.fixture(scope="module")
