@@ -2,7 +2,8 @@
 
 `rules.toml` is what it knows; `diagnose` looks for that in a log (`plain` and `prefilter` make the
 search quick and indifferent to form); `facts` reads this machine, `checks`, `gpu`, `specs` and
-`inside` judge it, `probe` runs them, `report` says it. The book and the command may import it.
+`inside` judge it in the words of `findings.toml`, `probe` runs them, `report` says it. The book and
+the command may import it.
 """
 
 from gpubook.doctor.diagnose import diagnose

@@ -1,8 +1,13 @@
-"""One thing that the doctor found out about a machine."""
+"""One thing that the doctor found out about a machine. Words about trouble are in findings.toml."""
 
 from __future__ import annotations
 
+import functools
+import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import resources
+from typing import Any
 
 from gpubook.doctor.diagnose import diagnose
 
@@ -21,26 +26,42 @@ class Finding:
     run: tuple[str, ...] = ()
 
 
+@functools.cache
+def texts() -> dict[str, Any]:
+    """findings.toml."""
+    return tomllib.loads(
+        resources.files("gpubook.doctor").joinpath("findings.toml").read_text("utf-8")
+    )
+
+
 def ok(name: str, what: str) -> Finding:
     """Nothing to do."""
     return Finding(name, OK, what)
 
 
-def warning(name: str, what: str, why: str, *run: str) -> Finding:
-    """Something to know, with what to type."""
-    return Finding(name, WARNING, what, why, run)
+def say(name: str, /, *more: str, **words: object) -> Finding:
+    """What findings.toml has under ``name``, such as ``driver.held``, with its words filled in.
+
+    ``more`` is to be typed after its own commands. Raises KeyError for a word that is missing.
+    """
+    entry = functools.reduce(dict.__getitem__, name.split("."), texts())
+    run = tuple(line.format_map(words) for line in commands([*entry.get("run", ()), *more]))
+    what, why = (entry[key].format_map(words) for key in ("what", "why"))
+    return Finding(name.split(".")[0], entry["status"], what, why, run)
 
 
-def problem(name: str, what: str, why: str, *run: str) -> Finding:
-    """Something to fix, with what to type."""
-    return Finding(name, PROBLEM, what, why, run)
+def commands(lines: Iterable[str]) -> Iterator[str]:
+    """Lines to type; one such as ``@restart`` stands for those that findings.toml calls so."""
+    for line in lines:
+        yield from commands(texts()["commands"][line[1:]]) if line[0] == "@" else [line]
 
 
-def by_rule(name: str, message: str, versions: dict[str, str]) -> Finding:
-    """A problem whose message a rule knows: its cause and its fix. Otherwise the message."""
+def by_rule(message: str, versions: dict[str, str]) -> Finding:
+    """A driver's message that a rule knows: its cause and its fix. Otherwise the message."""
     known = diagnose(message).problems
     if not known:
-        return problem(name, message, "nothing is known here of this message", "sudo dmesg | tail")
+        return say("driver.unheard", message=message)
     rule = known[0].rule
     run = [line for fix in rule.fix if fix.applies(versions) for line in fix.run]
-    return problem(name, f"{rule.title} ({message})", f"{rule.cause} {rule.matters}", *run)
+    what, why = f"{rule.title} ({message})", f"{rule.cause} {rule.matters}"
+    return Finding("driver", PROBLEM, what, why, tuple(run))

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gpubook.doctor import compat
-from gpubook.doctor.common import INSTALL_DRIVER, gpus, has_gpu, module, renew, versions
+from gpubook.doctor.common import gpus, has_gpu, module, renew, versions
 from gpubook.doctor.facts import NOT_ASKED, Facts
-from gpubook.doctor.finding import Finding, by_rule, ok, problem, warning
+from gpubook.doctor.finding import Finding, by_rule, ok, say
 from gpubook.machine.gpus import Driver, Gpu
 from gpubook.machine.host import numbers
 
@@ -19,13 +19,7 @@ UVM = "nvidia-uvm"
 def gpu(facts: Facts) -> Iterator[Finding]:
     wsl = facts.system["wsl"]
     if not has_gpu(facts):
-        yield warning(
-            "gpu",
-            "no NVIDIA GPU on this machine",
-            "the book shows recordings where a GPU would be measured; in a virtual machine the GPU "
-            "has to be handed in",
-            "lspci -nn | grep -i nvidia",
-        )
+        yield say("gpu.none")
         return
     driver, nvml = facts.get("driver", None), facts.get("nvml", Driver(error=NOT_ASKED))
     if driver and not driver["module"] and not wsl:
@@ -38,49 +32,25 @@ def gpu(facts: Facts) -> Iterator[Finding]:
             yield ok("driver", f"driver {driver['module']} is loaded")
         yield from _library(driver)
     elif nvml.error:
-        yield by_rule("driver", f"Failed to initialize NVML: {nvml.error}", versions(facts))
+        yield by_rule(f"Failed to initialize NVML: {nvml.error}", versions(facts))
     else:
-        what = "the driver answers and shows no GPU"
-        yield problem("gpu", what, "CUDA finds no device", "nvidia-smi -L")
+        yield say("gpu.hidden")
 
 
 def _gpus(nvml: Driver) -> Iterator[Finding]:
     names = ", ".join(f"{g.name} ({g.compute_capability})" for g in nvml.gpus)
     yield ok("gpu", f"{names}, driver {nvml.version}")
     if slices := [gpu.name for gpu in nvml.gpus if gpu.mig]:
-        yield warning(
-            "mig",
-            f"MIG is on: {', '.join(slices)} is cut into slices",
-            "a container needs a slice by its name; the whole GPU cannot be used",
-            "nvidia-smi -L",
-            "docker run --rm --gpus '\"device=0:0\"' IMAGE nvidia-smi -L",
-        )
+        yield say("mig", names=", ".join(slices))
 
 
 def _no_driver(facts: Facts, driver: dict[str, Any]) -> Finding:
-    at = f"a GPU is on the bus ({', '.join(facts.get('bus', '?'))})"
-    why = "nothing can use the GPU until the kernel module is loaded"
-    if holder := driver["holder"]:
-        return problem(
-            "driver",
-            f"{at}, and {holder} has it",
-            why,
-            f"echo blacklist {holder} | sudo tee /etc/modprobe.d/blacklist-{holder}.conf",
-            "sudo update-initramfs -u",
-            "sudo reboot",
-        )
+    bus = ", ".join(facts.get("bus", "?"))
+    if driver["holder"]:
+        return say("driver.held", bus=bus, holder=driver["holder"])
     if driver["libraries"]["libnvidia-ml.so"]:
-        boot = driver["secure_boot"]
-        return problem(
-            "driver",
-            f"{at}, its driver is installed and not loaded"
-            + (", and Secure Boot is on" if boot else ""),
-            why,
-            *(("mokutil --sb-state",) if boot else ()),
-            "sudo modprobe nvidia",
-            "sudo apt-get install -y linux-modules-nvidia-580-server-$(uname -r)",
-        )
-    return problem("driver", f"{at}, and no NVIDIA driver is installed", why, *INSTALL_DRIVER)
+        return say("driver.not-signed" if driver["secure_boot"] else "driver.not-loaded", bus=bus)
+    return say("driver.none", bus=bus)
 
 
 def _library(driver: dict[str, Any] | None) -> Iterator[Finding]:
@@ -88,13 +58,7 @@ def _library(driver: dict[str, Any] | None) -> Iterator[Finding]:
         return
     full = [v for v in driver["libraries"]["libnvidia-ml.so"] if "." in v]
     if full and driver["module"] not in full:
-        yield problem(
-            "driver-library",
-            f"the kernel module is {driver['module']}, the installed library {', '.join(full)}",
-            "the driver was updated under the running module: programs fail with 'Driver/library "
-            "version mismatch'",
-            "sudo reboot",
-        )
+        yield say("driver-library", module=driver["module"], libraries=", ".join(full))
 
 
 def open_module(facts: Facts) -> Iterator[Finding]:
@@ -103,13 +67,7 @@ def open_module(facts: Facts) -> Iterator[Finding]:
     if not driver["module"] or driver["open_module"] or nvml.gpus or not facts.bus:
         return
     if not nvml.error:
-        yield warning(
-            "open-module",
-            f"driver {driver['module']} is loaded, in the proprietary flavour, and finds no GPU",
-            "GPUs from Blackwell on need the open flavour",
-            "sudo dmesg | grep -i 'open kernel modules'",
-            "sudo ubuntu-drivers install --gpgpu nvidia:580-server-open",
-        )
+        yield say("open-module", module=driver["module"])
 
 
 def secure_boot(facts: Facts) -> Iterator[Finding]:
@@ -128,20 +86,9 @@ def nodes(facts: Facts) -> Iterator[Finding]:
     missing += [] if gpus else ["/dev/nvidia0"]
     shut = [path for path, node in nodes.items() if node["device"] and not node["open"]]
     if missing:
-        yield problem(
-            "nodes",
-            f"missing: {', '.join(sorted(missing))}",
-            "nvidia-smi needs nvidiactl and the GPU's own node, CUDA needs nvidia-uvm too",
-            "sudo nvidia-modprobe -u -c=0",
-        )
+        yield say("nodes", nodes=", ".join(sorted(missing)))
     if shut:
-        yield problem(
-            "node-modes",
-            f"this user may not open {', '.join(shut)}",
-            "NVML says 'Insufficient Permissions', CUDA finds no device",
-            "ls -l /dev/nvidia*",
-            f"sudo usermod -aG $(stat -c %G {shut[0]}) $USER",
-        )
+        yield say("node-modes", nodes=", ".join(shut), first=shut[0])
     if not missing and not shut:
         yield ok("nodes", f"{len(nodes)} nodes, among them {', '.join(gpus)}")
     yield from _uvm_number(facts)
@@ -150,15 +97,7 @@ def nodes(facts: Facts) -> Iterator[Finding]:
 def _uvm_number(facts: Facts) -> Iterator[Finding]:
     uvm, wanted = facts.nodes["nodes"].get("/dev/nvidia-uvm"), facts.nodes["majors"].get(UVM)
     if uvm and wanted and uvm["major"] != wanted:
-        yield problem(
-            "uvm-number",
-            f"/dev/nvidia-uvm has number {uvm['major']}, the kernel gave nvidia-uvm {wanted}",
-            "nvidia-smi works and CUDA fails with an unknown error; the commands delete the nodes "
-            "and make new ones",
-            "sudo rm /dev/nvidia-uvm /dev/nvidia-uvm-tools",
-            "sudo nvidia-modprobe -u -c=0",
-            *renew(facts),
-        )
+        yield say("uvm-number", renew(facts), number=uvm["major"], wanted=wanted)
 
 
 def torch(facts: Facts) -> Iterator[Finding]:
@@ -169,30 +108,14 @@ def torch(facts: Facts) -> Iterator[Finding]:
     wheel = compat.wheel_of(version, cuda, _machine(facts))
     outside = [g for g in gpus(facts) if wheel and not wheel.runs_on(g.compute_capability)]
     if not cuda and has_gpu(facts):
-        yield warning(
-            "torch",
-            f"torch {version} is a build for the CPU",
-            "it does not use the GPU",
-            *_other_torch(facts, gpus(facts)),
-        )
+        yield say("torch.cpu", *_other_torch(facts, gpus(facts)), version=version)
     elif not cuda:
         yield ok("torch", f"torch {version}, a build for the CPU")
     elif loaded and need and numbers(loaded)[0] < need:
-        yield problem(
-            "torch",
-            f"torch {version} needs driver {need} or later, {loaded} is loaded",
-            "torch.cuda.is_available() is False",
-            *INSTALL_DRIVER,
-        )
+        yield say("torch.driver", version=version, need=need, loaded=loaded)
     elif outside:
-        yield problem(
-            "torch",
-            f"torch {version} holds no code for {outside[0].name} "
-            f"({outside[0].compute_capability})",
-            "'no kernel image is available for execution on the device'",
-            "python -c 'import torch; print(torch.cuda.get_arch_list())'",
-            *_other_torch(facts, outside),
-        )
+        card = {"name": outside[0].name, "capability": outside[0].compute_capability}
+        yield say("torch.code", *_other_torch(facts, outside), version=version, **card)
     else:
         yield ok("torch", f"torch {version} with CUDA {cuda}")
 
@@ -216,10 +139,5 @@ def generations(facts: Facts) -> Iterator[Finding]:
     for gpu in facts.nvml.gpus:
         generation = compat.generation_of(gpu.compute_capability)
         if generation and generation.last:
-            yield warning(
-                "generation",
-                f"{gpu.name} is of the generation {generation.name}",
-                f"driver {generation.last} is the last branch for it, and CUDA 13 has no code for "
-                "it: stay with both",
-                f"sudo apt-mark hold nvidia-utils-{generation.last}-server",
-            )
+            words = {"generation": generation.name, "last": generation.last}
+            yield say("generation", name=gpu.name, **words)

@@ -6,16 +6,10 @@ import re
 from collections.abc import Iterator
 
 from gpubook.doctor.facts import Facts
-from gpubook.doctor.finding import Finding, ok, problem, warning
+from gpubook.doctor.finding import Finding, ok, say
 from gpubook.errors import BookError
 from gpubook.injection import decide, parse_mountinfo
 from gpubook.injection.observation import DeviceNode, Observation
-
-_ASK = (
-    "docker run --rm --gpus all IMAGE nvidia-smi",
-    "docker run --rm --device nvidia.com/gpu=all IMAGE nvidia-smi",
-)
-_AS_USER = "docker run --rm --user $(id -u):$(id -g) -e HOME=/tmp IMAGE"
 
 
 def injected(facts: Facts) -> Iterator[Finding]:
@@ -25,22 +19,11 @@ def injected(facts: Facts) -> Iterator[Finding]:
     if len(missing) == len(parts):
         asked = facts.host.env.get("NVIDIA_VISIBLE_DEVICES", "")
         but = "" if asked in ("", "void", "none") else f", although {asked!r} was asked for"
-        yield warning(
-            "injected",
-            f"nothing of a GPU was injected{but}",
-            "the container was started without one; programs use the CPU",
-            *_ASK,
-        )
+        yield say("injected.nothing", but=but)
     elif missing == ["nvidia-smi"]:
-        yield warning(
-            "injected",
-            f"no nvidia-smi ({_path(facts)})",
-            "CUDA works; the capability utility was left out",
-            "docker run --rm --gpus all -e NVIDIA_DRIVER_CAPABILITIES=compute,utility IMAGE",
-        )
+        yield say("injected.no-smi", path=_path(facts))
     elif missing:
-        why = "driver files and nodes belong together: what needs the missing part fails"
-        yield problem("injected", f"missing: {', '.join(missing)} ({_path(facts)})", why, *_ASK)
+        yield say("injected.part", names=", ".join(missing), path=_path(facts))
     else:
         number = len(facts.nodes["nodes"])
         yield ok("injected", f"{number} nodes, libraries and nvidia-smi; {_path(facts)}")
@@ -78,19 +61,9 @@ def user(facts: Facts) -> Iterator[Finding]:
     """Whose files this container writes, and where it may write."""
     uid, folders = facts.user["uid"], _mounted(facts)
     if uid == 0 and folders:
-        yield warning(
-            "user",
-            f"the container runs as root, and {', '.join(folders[:3])} is mounted from the host",
-            "what is written there belongs to root on the host",
-            _AS_USER,
-        )
+        yield say("user.root", folders=", ".join(folders[:3]))
     elif not facts.user["home_writable"]:
-        yield warning(
-            "user",
-            f"user {uid} may not write in HOME ({facts.user['home'] or 'not set'})",
-            "caches, of Hugging Face and Matplotlib for instance, cannot be kept",
-            _AS_USER,
-        )
+        yield say("user.no-home", uid=uid, home=facts.user["home"] or "not set")
     else:
         yield ok("user", f"user {uid}")
 

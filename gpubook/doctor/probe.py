@@ -7,7 +7,7 @@ from typing import Any
 
 from gpubook.doctor import checks, gpu, inside, specs
 from gpubook.doctor.facts import Facts, NotRead, collect
-from gpubook.doctor.finding import Finding, warning
+from gpubook.doctor.finding import WARNING, Finding
 from gpubook.machine.host import Host
 
 Check = Callable[[Facts], Iterator[Finding]]
@@ -67,4 +67,4 @@ def _findings(check: Check, facts: Facts) -> Iterator[Finding]:
     except Exception as error:  # noqa: BLE001 - the doctor never fails itself
         name = check.__name__.replace("_", "-")
         what = f"this check did not work: {type(error).__name__}: {error}"
-        yield warning(name, what, "please report it with the output of --json")
+        yield Finding(name, WARNING, what, "please report it with the output of --json")

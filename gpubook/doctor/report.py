@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from gpubook.doctor.diagnose import Diagnosis, Problem
@@ -69,10 +70,7 @@ def machine_json(findings: Sequence[Finding]) -> dict[str, Any]:
         "kind": "machine",
         "problems": sum(f.status == PROBLEM for f in findings),
         "warnings": sum(f.status == WARNING for f in findings),
-        "findings": [
-            {"id": f.id, "status": f.status, "what": f.what, "why": f.why, "run": list(f.run)}
-            for f in findings
-        ],
+        "findings": [asdict(f) for f in findings],
     }
 
 
@@ -147,10 +145,7 @@ def log_json(diagnosis: Diagnosis, name: str) -> dict[str, Any]:
                 "cause": p.rule.cause,
                 "matters": p.rule.matters,
                 "versions": p.rule.versions,
-                "fix": [
-                    {"when": f.when, "note": f.note, "run": list(f.run)}
-                    for f in ordered_fixes(p.rule.fix, diagnosis.versions)
-                ],
+                "fix": [asdict(f) for f in ordered_fixes(p.rule.fix, diagnosis.versions)],
                 "sources": list(p.rule.sources),
             }
             for p in diagnosis.problems

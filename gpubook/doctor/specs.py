@@ -7,14 +7,13 @@ from pathlib import Path
 
 from gpubook.doctor.common import BY_SERVICE, engine_info, has_gpu, module, renew, toolkit_version
 from gpubook.doctor.facts import Facts
-from gpubook.doctor.finding import Finding, ok, problem, warning
+from gpubook.doctor.finding import Finding, ok, say
 from gpubook.errors import BookError
 from gpubook.injection.cdi import Edits, Spec, parse
 from gpubook.injection.classes import library_version
 from gpubook.machine.host import numbers
 
 GPUS_BY_CDI = (29, 2)
-REFRESH = "sudo systemctl enable --now nvidia-cdi-refresh.path nvidia-cdi-refresh.service"
 
 
 def _folders(facts: Facts) -> list[str]:
@@ -60,30 +59,18 @@ def cdi_specs(facts: Facts) -> Iterator[Finding]:
     specs = _specs(facts)
     for path, spec in specs.items():
         if isinstance(spec, str):
-            why = "the engine passes over it"
-            yield warning("cdi-spec", f"{path}: {spec}", why, f"ls -l {path}", *renew(facts))
+            yield say("cdi-spec.unread", renew(facts), path=path, reason=spec)
     ours = _nvidia(specs)
     for path, spec in ours.items():
         if Path(path).name.startswith("gpubook-"):
-            yield warning(
-                "cdi-spec",
-                f"{path} is this book's stub driver",
-                "containers get its empty files; no GPU is behind them; the command deletes it",
-                f"rm {path}",
-            )
+            yield say("cdi-spec.stub", path=path)
         else:
             edits = spec.edits(*spec.devices)
             yield from _old_uvm(path, edits, facts)
             yield _fitting(path, spec, edits, facts)
     yield from _outranked(list(ours.items()))
     if not ours and has_gpu(facts) and not facts.system["wsl"]:
-        yield warning(
-            "cdi-spec",
-            f"no CDI specification of nvidia.com/gpu in {', '.join(_folders(facts))}",
-            "--device nvidia.com/gpu=all cannot be resolved; from Docker 29.2 on --gpus looks "
-            "here first",
-            *renew(facts),
-        )
+        yield say("cdi-spec.none", renew(facts), folders=", ".join(_folders(facts)))
 
 
 def _outranked(ours: list[tuple[str, Spec]]) -> Iterator[Finding]:
@@ -92,12 +79,7 @@ def _outranked(ours: list[tuple[str, Spec]]) -> Iterator[Finding]:
         last, winner = ours[-1]
         both = sorted(set(spec.devices) & set(winner.devices))
         if both and Path(path).parent != Path(last).parent:
-            yield warning(
-                "cdi-outranked",
-                f"{path} and {last} both describe {', '.join(both)}: the second counts",
-                "a change in the first has no effect; the command deletes it",
-                f"sudo rm {path}",
-            )
+            yield say("cdi-outranked", path=path, last=last, devices=", ".join(both))
 
 
 def _fitting(path: str, spec: Spec, edits: Edits, facts: Facts) -> Finding:
@@ -106,26 +88,13 @@ def _fitting(path: str, spec: Spec, edits: Edits, facts: Facts) -> Finding:
     versions = sorted({v for mount in edits.mounts if (v := library_version(mount.host))})
     lost = _lost(edits, facts)
     if loaded and versions and loaded not in versions:
-        return problem(
-            "cdi-spec",
-            f"{path} is for driver {', '.join(versions)}, and {loaded} is loaded",
-            "the driver was updated; containers get files of another version, or none",
-            *renew(facts),
-        )
+        words = {"versions": ", ".join(versions), "loaded": loaded}
+        return say("cdi-spec.stale", renew(facts), path=path, **words)
     if lost:
-        return problem(
-            "cdi-spec",
-            f"{path} names {len(lost)} things that are not there, such as {lost[0]}",
-            "a container that asks for nvidia.com/gpu is not started",
-            *renew(facts),
-        )
+        words = {"number": len(lost), "first": lost[0]}
+        return say("cdi-spec.lost", renew(facts), path=path, **words)
     if not loaded and not facts.system["wsl"]:
-        return warning(
-            "cdi-spec",
-            f"{path} describes a GPU, and no driver is loaded",
-            "it is left over, or a stub: containers get files and no GPU; the command deletes it",
-            f"sudo rm {path}",
-        )
+        return say("cdi-spec.left", path=path)
     devices = ", ".join(spec.devices)
     return ok("cdi-spec", f"{path}: {devices}, driver {', '.join(versions) or '?'}")
 
@@ -144,13 +113,7 @@ def _old_uvm(path: str, edits: Edits, facts: Facts) -> Iterator[Finding]:
     numbers_ = {n.major for n in edits.nodes if n.path.startswith("/dev/nvidia-uvm")}
     old = numbers_ - {-1, wanted}
     if wanted and old:
-        yield problem(
-            "uvm-in-cdi",
-            f"{path} gives nvidia-uvm the number {min(old)}, the kernel {wanted}",
-            "in a container nvidia-smi works and CUDA does not (error 999), since the file is of "
-            "before the last start",
-            *renew(facts),
-        )
+        yield say("uvm-in-cdi", renew(facts), path=path, old=min(old), wanted=wanted)
 
 
 def refresh(facts: Facts) -> Iterator[Finding]:
@@ -159,8 +122,7 @@ def refresh(facts: Facts) -> Iterator[Finding]:
         return
     off = [unit for unit, state in states.items() if state not in ("enabled", "static", "alias")]
     if off and has_gpu(facts):
-        why = "after the next driver update the CDI specification is stale"
-        yield warning("cdi-refresh", f"not enabled: {', '.join(off)}", why, REFRESH)
+        yield say("cdi-refresh", units=", ".join(off))
     elif not off:
         yield ok("cdi-refresh", "the CDI specification is renewed by a service")
 
@@ -171,13 +133,6 @@ def char_links(facts: Facts) -> Iterator[Finding]:
         return
     by_hook = numbers(info["server"]) < GPUS_BY_CDI or not _nvidia(_specs(facts))
     if info["cgroup_driver"] == "systemd" and by_hook and not facts.nodes["links"]:
-        yield warning(
-            "char-links",
-            "cgroup driver systemd, and /dev/char has no links to NVIDIA's nodes",
-            "with --gpus by the hook, a `systemctl daemon-reload` takes the GPU from running "
-            "containers ('Failed to initialize NVML: Unknown Error')",
-            "docker run --rm --device nvidia.com/gpu=all IMAGE nvidia-smi",
-            "sudo nvidia-ctk system create-dev-char-symlinks --create-all",
-        )
+        yield say("char-links")
     else:
         yield ok("cgroups", f"cgroup v{info['cgroup_version']}, driver {info['cgroup_driver']}")

@@ -10,13 +10,12 @@ import pytest
 
 from gpubook.doctor import load, probe
 from gpubook.doctor import report as said
-from gpubook.doctor.common import GENERATE, INSTALL_TOOLKIT, RENEW, RESTART
 from gpubook.doctor.facts import READERS, Unread, collect
-from gpubook.doctor.finding import by_rule
+from gpubook.doctor.finding import by_rule, commands, texts
 from gpubook.machine.gpus import Driver, Gpu
 from gpubook.machine.host import TOOLKIT, Host
 from tests.captured import CAPTURES
-from tests.conftest import gpubook
+from tests.conftest import ROOT, gpubook
 from tests.unit.test_doctor_rules import DELETES
 
 INFO = {
@@ -34,6 +33,8 @@ ENGINE = {
     "host": "unix:///var/run/docker.sock", "source": "the default",
 }  # fmt: skip
 CTK = dict.fromkeys(TOOLKIT, "/usr/bin/x")
+INSTALL_TOOLKIT, RESTART = commands(["@install-toolkit", "@restart"])
+GENERATE, RENEW = (next(commands([name])) for name in ("@generate", "@renew"))
 GPU_FILES = {
     "/sys/bus/pci/devices/0000:65:00.0/vendor": "0x10de\n",
     "/sys/bus/pci/devices/0000:65:00.0/class": "0x030200\n",
@@ -424,12 +425,20 @@ def test_a_container_with_all_of_it_is_told_by_which_path(tmp_path, path):
     assert {"legacy": "prestart hook", "jit-cdi": "CDI"}[path] in found.what
 
 
+def test_every_finding_that_has_words_is_one_that_a_check_says():
+    named = {(id_, key) for id_, entry in texts().items() for key in entry if id_ != "commands"}
+    written = {id_ if key == "what" else f"{id_}.{key}" for id_, key in named}
+    written -= {f"{id_}.{key}" for id_ in texts() for key in ("status", "why", "run")}
+    code = "".join(path.read_text("utf-8") for path in ROOT.glob("gpubook/doctor/*.py"))
+    assert written == set(re.findall(r'(?:say\(|else )"([a-z][a-z.-]+)"', code))
+
+
 def test_what_nvml_says_is_explained_by_the_rules(tmp_path):
     message = "Driver/library version mismatch"
     found = look(tmp_path, "gpu", nvml=Driver(error=message))["driver"]
     rule = next(rule for rule in load() if rule.id == "driver-mismatch")
     assert found.what.startswith(rule.title)
-    assert by_rule("driver", "something unheard of", {}).status == "problem"
+    assert by_rule("something unheard of", {}).status == "problem"
 
 
 @pytest.mark.parametrize(
