@@ -5,7 +5,8 @@ A notebook opens a :class:`Page`; its cells measure with the magics ``%%terminal
 
 `records` the files and their checksums; `evidence` one record, live or replayed; `ledger` measures
 or replays, and keeps what a page has; `magics` and `terminal` run cells; `display`, `tabs`,
-`opening` show; `checks` asks the reader; `page` binds them to one notebook.
+`opening` show; `checks` asks the reader; `page` binds them to one notebook; `bench` is what every
+bench returns.
 
 Imports `errors`, `files` and `machine`. Every room after it may import it; notebooks do.
 """

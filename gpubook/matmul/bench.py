@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from gpubook import machine
 from gpubook.errors import BookError
-from gpubook.evidence import records
-from gpubook.evidence.claims import claim
+from gpubook.evidence.bench import claim
+from gpubook.evidence.bench import result as bench_result
 from gpubook.machine import gpus
 from gpubook.matmul import peaks, products, timing, unit
 from gpubook.matmul.kinds import KINDS, Kind
@@ -41,19 +41,12 @@ def bench(device: str | None = None, n: int | None = None, *, seconds: float = 0
     if device == "cuda" and not gpu.available:
         raise BookError(f"no CUDA device here: {gpu.why}")
     rows = [_row(kind, device, n, seconds) for kind in products.device_kinds(device)]
-    result = {
-        "bench": "matmul",
-        "version": VERSION,
-        "command": f"gpubook bench matmul --device {device}",
-        "device": device,
-        "settings": unit.settings() if device == "cuda" else None,
-        "facts": facts() if device == "cuda" else None,
-        "rows": rows,
-    }
-    if device == "cuda" and "bf16" in [row["kind"] for row in rows]:
+    on_gpu = device == "cuda"
+    about = {"settings": unit.settings(), "facts": facts()} if on_gpu else {}
+    result = bench_result("matmul", VERSION, device, rows=rows, **about)
+    if on_gpu and "bf16" in [row["kind"] for row in rows]:
         result["bf16_sizes"] = _sizes(n or products.DEFAULT_N["cuda"], seconds)
-    result["must"] = judge(result)
-    return result | {"provenance": records.here()}
+    return result | {"must": judge(result)}
 
 
 def _row(kind: Kind, device: str, n: int | None, seconds: float) -> dict:

@@ -17,17 +17,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from gpubook.errors import UsageError
-from gpubook.evidence import records
+from gpubook.evidence.bench import at_least, at_most
+from gpubook.evidence.bench import result as bench_result
 from gpubook.matmul import peaks
-from gpubook.spam import assets, checkpoint, data, scaling
+from gpubook.spam import assets, checkpoint, data, scaling, trainer
 from gpubook.spam import train as training
 from gpubook.spam.model import Backend, choose_backend, load_model, load_tokenizer, wake
 from gpubook.spam.predict import Classifier
 
 VERSION = 4  # rises when a method below changes
+
+WAYS = ("chapter", "tuned", "ours", "frozen")
+"""``Trainer`` as in 2023 and as well as it can, our training, and ours without the embeddings."""
 
 SOME_STEPS = {"cpu": {"most_steps": 14, "skip": 2}, "cuda": {"most_steps": 60, "skip": 20}}
 """Of ``Trainer`` where only its steady speed is asked for. The chapter's way on a processor would
@@ -44,12 +47,14 @@ WEAK_ON_TWO = 1.8
 SCALED_FROM = 64  # messages a step: the smallest batch that is divided among GPUs
 PREDICT_SECONDS = {"cpu": 20.0, "cuda": 1.0}
 
+Progress = Callable[[str], None]
+
 
 def train(
     device: str | None = None,
     *,
     seeds: Sequence[int] = (0, 1, 2),
-    progress: Callable[[str], None] = lambda _line: None,
+    progress: Progress = lambda _line: None,
 ) -> dict:
     """The chapter's way through ``Trainer``, ``Trainer`` tuned, and ours; then scores by seed.
 
@@ -70,60 +75,53 @@ def train(
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise UsageError("the bench starts torchrun itself: run it as one process, without")
     backend = choose_backend(device or "auto")
-    kind = "cuda" if backend.on_gpu else "cpu"
+    on_gpu, scaled = backend.on_gpu, None
     with tempfile.TemporaryDirectory(prefix="gpubook-bench-") as scratch:
         small = str(assets.model_path())
-        source = str(_base_sized(Path(scratch) / "base")) if backend.on_gpu else small
+        source = str(_base_sized(Path(scratch) / "base")) if on_gpu else small
 
-        def measure(name: str, model: str, seed: int, *, whole: bool = False) -> dict:
-            progress(f"{name} …")
-            found = _alone(_WAYS[name], model, scratch, backend, seed, whole)
-            progress(
-                f"{name}: {found['messages_per_second']:.0f} messages/s, {found['seconds']:.1f} s"
-                + (f", F1 {found['f1']:.4f}" if name == "ours" and model == small else "")
-            )
-            return found
+        def measure(way: str, model: str, seed: int, *, whole: bool = False) -> dict:
+            progress(f"{way} …")
+            taken = _alone(way, model, scratch, backend, seed, whole)
+            scored = f", F1 {taken['f1']:.4f}" if way == "ours" and model == small else ""
+            speed = f"{taken['messages_per_second']:.0f} messages/s"
+            progress(f"{way}: {speed}, {taken['seconds']:.1f} s{scored}")
+            return taken
 
         # On a processor the trainings for the scores are of the same model, and each has the
         # other ways beside it, so that a machine that changes its speed changes all of them.
-        if backend.on_gpu:
-            rounds = [
-                {name: measure(name, source, seeds[0], whole=number == 0) for name in _WAYS}
-                for number in range(GPU_ROUNDS)
-            ]
-        else:
-            names = [name for name in _WAYS if name != "frozen"]  # as ours is, on a processor
-            rounds = [{name: measure(name, source, seed) for name in names} for seed in seeds]
-        if backend.on_gpu:
+        ways = WAYS if on_gpu else WAYS[:-1]  # frozen is as ours is, on a processor
+        runs = [(seed, False) for seed in seeds]
+        if on_gpu:
+            runs = [(seeds[0], number == 0) for number in range(GPU_ROUNDS)]
+        rounds = [{w: measure(w, source, seed, whole=all_) for w in ways} for seed, all_ in runs]
+        quality = [row["ours"] for row in rounds]
+        if on_gpu:
             quality = [measure("ours", small, seed) for seed in seeds]
-        else:
-            quality = [ways["ours"] for ways in rounds]
-        gpus = _gpus() if backend.on_gpu else 0
-        scaled = _scaling(backend, source, gpus, progress) if gpus > 1 else None
-    result = {
-        "bench": "train",
-        "version": VERSION,
-        "command": f"gpubook bench train --device {kind}",
-        "device": kind,
-        "backend": asdict(backend),
-        "model": "BERT-base shape, random weights" if backend.on_gpu else "small BERT",
-        "rounds": rounds,
-        "peak": _share_of_peak(rounds) if backend.on_gpu else None,
-        "ratios": _ratios(rounds, whole=backend.on_gpu),
-        "quality": quality,
-        "f1_mean": statistics.mean(run["f1"] for run in quality),
-        "scaling": scaled,
-    }
-    return result | {"must": judge(result), "provenance": records.here()}
+            scaled = _scaling(backend, source, progress)
+    result = bench_result(
+        "train",
+        VERSION,
+        backend.kind,
+        backend=asdict(backend),
+        model="BERT-base shape, random weights" if on_gpu else "small BERT",
+        rounds=rounds,
+        peak=_share_of_peak(rounds) if on_gpu else None,
+        ratios=_ratios(rounds, whole=on_gpu),
+        quality=quality,
+        f1_mean=statistics.mean(run["f1"] for run in quality),
+        scaling=scaled,
+    )
+    return result | {"must": judge(result)}
 
 
-def _gpus() -> int:
+def _scaling(backend: Backend, source: str, progress: Progress) -> dict | None:
+    """What more GPUs of this machine gain; None where there is one."""
     import torch
 
-    return torch.cuda.device_count()
-
-
-def _scaling(backend: Backend, source, gpus: int, progress: Callable[[str], None]) -> dict:
+    gpus = torch.cuda.device_count()
+    if gpus < 2:
+        return None
     progress(f"1 to {gpus} GPUs …")
     job = scaling.job_for(backend, source, batch_size=SCALED_FROM, most=gpus)
     return scaling.measure(job, [n for n in scaling.COUNTS if n <= gpus])
@@ -173,35 +171,51 @@ def _share_of_peak(rounds: Sequence[dict[str, dict]]) -> dict:
 
 def judge(result: dict) -> list[dict]:
     """What the bench promises, each with its value, its limit and whether it holds."""
-    limits = MUST[result["device"]]
-    claims = [
-        _claim(f"{name} ratio at least", result["ratios"][name], limits[name])
-        for name in ("steady", "steady_over_tuned", "whole")
-        if name in limits
-    ]
+    limits, ratios = MUST[result["device"]], result["ratios"]
+    names = [name for name in ("steady", "steady_over_tuned", "whole") if name in limits]
+    claims = [at_least(f"{name} ratio", ratios[name], limits[name]) for name in names]
     if "f1_mean" in limits:
-        claims.append(_claim("mean spam F1 at least", result["f1_mean"], limits["f1_mean"]))
+        claims.append(at_least("mean spam F1", result["f1_mean"], limits["f1_mean"]))
         slowest = max(run["seconds"] for run in result["quality"])
-        claims.append(_claim("seconds at most", slowest, limits["seconds"], most=True))
+        claims.append(at_most("seconds", slowest, limits["seconds"]))
     for row in (result["scaling"] or {}).get("weak", ()):
         if row["processes"] == 2 and row["batch_size"] == 2 * SCALED_FROM:
-            claims.append(_claim("weak scaling on 2 GPUs at least", row["speed_up"], WEAK_ON_TWO))
+            claims.append(at_least("weak scaling on 2 GPUs", row["speed_up"], WEAK_ON_TWO))
     return claims
 
 
-def _claim(claim: str, value: float, limit: float, *, most: bool = False) -> dict:
-    holds = value <= limit if most else value >= limit
-    return {"claim": claim, "value": value, "limit": limit, "holds": holds}
-
-
-def _alone(way: Callable[..., dict], *arguments: Any) -> dict:
-    """Run ``way`` in a fresh process and return what it says."""
+def _alone(*arguments: object) -> dict:
+    """Run `_way` in a fresh process and return what it says."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return pool.submit(way, *arguments).result()
+        return pool.submit(_way, *arguments).result()
 
 
-def _ready() -> None:
+def _way(way: str, source: str, scratch: str, backend: Backend, seed: int, whole: bool) -> dict:
+    """One training, timed from reading the data to the saved model."""
+    _import_all()
+    begin = time.perf_counter()
+    own = way in ("ours", "frozen")
+    if own:
+        wake(backend)
+    _, _, split = data.prepare(seed=seed, progress=_silent)
+    prepared = time.perf_counter() - begin
+    folder = Path(tempfile.mkdtemp(dir=scratch)) / "model"
+    size = training.BATCH_SIZE[backend.kind]
+    if own:
+        every = way == "ours" and backend.on_gpu
+        recipe = training.Recipe(seed=seed, batch_size=size, train_embeddings=every)
+        options = {"model": source, "recipe": recipe, "backend": backend, "log": _silent}
+        told = _told(training.train(split, folder, **options), prepared) | {"seed": seed}
+    else:
+        settings = trainer.CHAPTER if way == "chapter" else trainer.tuned(backend, size)
+        steps = {} if whole else SOME_STEPS[backend.kind]
+        pad_all = way == "chapter"
+        told = trainer.fit(split.train, source, folder, settings, pad_all=pad_all, **steps)
+    return told | {"seconds": time.perf_counter() - begin}
+
+
+def _import_all() -> None:
     """Everything that any way imports, before a clock starts."""
     import accelerate  # noqa: F401 - Trainer needs it
     import scipy.sparse  # noqa: F401
@@ -212,66 +226,11 @@ def _ready() -> None:
         getattr(transformers, name)
 
 
-def _chapter(source: str, scratch: str, backend: Backend, seed: int, whole: bool) -> dict:
-    from gpubook.spam import trainer
-
-    steps = {} if whole else SOME_STEPS[_kind(backend)]
-    return _with_trainer(source, scratch, seed, trainer.CHAPTER, pad_all=True, **steps)
-
-
-def _tuned(source: str, scratch: str, backend: Backend, seed: int, whole: bool) -> dict:
-    from gpubook.spam import trainer
-
-    steps = {} if whole else SOME_STEPS[_kind(backend)]
-    settings = trainer.tuned(backend, training.BATCH_SIZE[_kind(backend)])
-    return _with_trainer(source, scratch, seed, settings, pad_all=False, **steps)
-
-
-def _kind(backend: Backend) -> str:
-    return "cuda" if backend.on_gpu else "cpu"
-
-
-def _with_trainer(
-    source: str, scratch: str, seed: int, settings: dict, *, pad_all: bool, **steps: int
-) -> dict:
-    from gpubook.spam import trainer
-
-    _ready()
-    begin = time.perf_counter()
-    _, _, split = data.prepare(seed=seed, progress=_silent)
-    folder = Path(tempfile.mkdtemp(dir=scratch))
-    done = trainer.fit(split.train, source, folder, settings, pad_all=pad_all, **steps)
-    return done | {"seconds": time.perf_counter() - begin}
-
-
-def _ours(source: str, scratch: str, backend: Backend, seed: int, _whole: bool) -> dict:
-    return _with_ours(source, scratch, backend, seed, train_embeddings=backend.on_gpu)
-
-
-def _frozen(source: str, scratch: str, backend: Backend, seed: int, _whole: bool) -> dict:
-    return _with_ours(source, scratch, backend, seed, train_embeddings=False)
-
-
-def _with_ours(
-    source: str, scratch: str, backend: Backend, seed: int, *, train_embeddings: bool
-) -> dict:
-    _ready()
-    begin = time.perf_counter()
-    wake(backend)
-    _, _, split = data.prepare(seed=seed, progress=_silent)
-    prepared = time.perf_counter() - begin
-    size = training.BATCH_SIZE[_kind(backend)]
-    recipe = training.Recipe(seed=seed, batch_size=size, train_embeddings=train_embeddings)
-    folder = Path(tempfile.mkdtemp(dir=scratch)) / "model"
-    trained = training.train(
-        split, folder, model=source, recipe=recipe, backend=backend, log=_silent
-    )
-    seconds = time.perf_counter() - begin
+def _told(trained: training.Trained, prepared: float) -> dict:
+    """What the bench keeps of a training of ours; ``prepared``: seconds for the data before it."""
     test = trained.metrics["test_at_threshold"]
     return {
-        "seed": seed,
         "recipe": trained.recipe,
-        "seconds": seconds,
         "stages": {"data": prepared} | trained.stages,
         # The first epoch sets up; the last is steady.
         "messages_per_second": trained.history[-1]["messages_per_second"],
@@ -279,14 +238,6 @@ def _with_ours(
         "tokens_per_message": trained.metrics["tokens_per_message"],
         **{key: test[key] for key in ("f1", "f1_interval", "accuracy", "pr_auc")},
     }
-
-
-_WAYS: dict[str, Callable[..., dict]] = {
-    "chapter": _chapter,
-    "tuned": _tuned,
-    "ours": _ours,
-    "frozen": _frozen,
-}
 
 
 def _base_sized(folder: Path) -> Path:
@@ -320,22 +271,19 @@ def predict(
     for text in some:
         classifier.probabilities([text])
     single = (time.perf_counter() - begin) / len(some)
-    kind = "cuda" if classifier.backend.on_gpu else "cpu"
-    limit = PREDICT_SECONDS[kind]
-    return {
-        "bench": "predict",
-        "version": VERSION,
-        "command": f"gpubook bench predict --device {kind}",
-        "device": kind,
-        "backend": asdict(classifier.backend),
-        "messages": len(texts),
-        "seconds": seconds,
-        "messages_per_second": len(texts) / seconds,
-        "one_at_a_time_messages_per_second": 1 / single,
-        "ratio": len(texts) / seconds * single,
-        "must": [_claim("seconds for all messages at most", seconds, limit, most=True)],
-        "provenance": records.here(),
-    }
+    kind = classifier.backend.kind
+    return bench_result(
+        "predict",
+        VERSION,
+        kind,
+        backend=asdict(classifier.backend),
+        messages=len(texts),
+        seconds=seconds,
+        messages_per_second=len(texts) / seconds,
+        one_at_a_time_messages_per_second=1 / single,
+        ratio=len(texts) / seconds * single,
+        must=[at_most("seconds for all messages", seconds, PREDICT_SECONDS[kind])],
+    )
 
 
 def _untrained(folder: Path) -> Path:

@@ -115,7 +115,7 @@ def _classify(argv: Sequence[str] | None) -> int:
     )
     recipe = train.Recipe(
         epochs=args.epochs,
-        batch_size=args.batch_size or train.BATCH_SIZE["cuda" if backend.on_gpu else "cpu"],
+        batch_size=args.batch_size or train.BATCH_SIZE[backend.kind],
         learning_rate=args.learning_rate,
         dropout=args.dropout,
         train_embeddings=args.train_embeddings,

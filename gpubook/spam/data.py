@@ -169,20 +169,14 @@ def families(messages: Messages, *, near: float = NEAR) -> list[int]:
     four-character pieces have a Jaccard similarity (shared pieces / all pieces) of at least
     ``near``. Copies of copies belong to the same family.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     numbers: dict[str, int] = {}
     own = [numbers.setdefault(fingerprint(text), len(numbers)) for text in messages.texts]
-    leader = list(range(len(numbers)))
-
-    def find(i: int) -> int:
-        while leader[i] != i:
-            leader[i] = leader[leader[i]]
-            i = leader[i]
-        return i
-
-    for a, b in _near_pairs(list(numbers), near):
-        a, b = sorted((find(a), find(b)))
-        leader[b] = a
-    return [find(i) for i in own]
+    pairs = np.array(_near_pairs(list(numbers), near), dtype=int).reshape(-1, 2).T
+    graph = coo_array((np.ones(pairs.shape[1]), tuple(pairs)), shape=(len(numbers), len(numbers)))
+    return connected_components(graph, directed=False)[1][own].tolist()
 
 
 def _near_pairs(texts: list[str], near: float) -> list[tuple[int, int]]:
@@ -191,11 +185,15 @@ def _near_pairs(texts: list[str], near: float) -> list[tuple[int, int]]:
     Two sets that similar share one of their rarest pieces (prefix filtering: Chaudhuri, Ganti
     and Kaushik, 2006), so only pairs that do are compared. No pair is missed.
     """
-    pieces = _pieces(texts)
-    size = np.diff(pieces.indptr)
-    pieces.indices = _rank_by_rarity(pieces)[pieces.indices]
-    pieces.has_sorted_indices = False
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    count = CountVectorizer(
+        analyzer="char", ngram_range=(4, 4), lowercase=False, binary=True, dtype=np.float32
+    )
+    pieces = count.fit_transform(f"\x02\x02\x02{text}\x03\x03\x03" for text in texts)
+    pieces = pieces[:, np.argsort(pieces.sum(axis=0).A1, kind="stable")]
     pieces.sort_indices()  # rarest first in each row
+    size = np.diff(pieces.indptr)
     within = np.arange(pieces.nnz) - np.repeat(pieces.indptr[:-1], size)
     few = size - np.ceil(near * size - 1e-9).astype(int) + 1
     rarest = pieces.copy()
@@ -209,33 +207,6 @@ def _near_pairs(texts: list[str], near: float) -> list[tuple[int, int]]:
     shared = np.asarray(pieces[row].multiply(pieces[column]).sum(axis=1)).ravel()
     similar = shared >= near * (size[row] + size[column] - shared) - 1e-9
     return list(zip(row[similar].tolist(), column[similar].tolist(), strict=True))
-
-
-def _pieces(texts: list[str]):
-    """A sparse matrix (texts, distinct pieces) of ones: which four characters occur where."""
-    from scipy.sparse import csr_array
-
-    padded = [f"\x02\x02\x02{text}\x03\x03\x03" for text in texts]  # even "ok" has pieces then
-    lengths = np.array([len(text) for text in padded])
-    letters = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    letters = np.unique(letters, return_inverse=True)[1].astype(np.uint64)  # fewer than 2^16
-    four = letters[:-3] << 48 | letters[1:-2] << 32 | letters[2:-1] << 16 | letters[3:]
-    ends = np.cumsum(lengths)
-    inside = np.ones(len(letters), dtype=bool)
-    inside[(ends[:, None] - [1, 2, 3]).ravel()] = False  # these would reach into the next text
-    piece = np.unique(four[inside[:-3]], return_inverse=True)[1]
-    row = np.repeat(np.arange(len(texts)), lengths - 3)
-    pieces = csr_array((np.ones(len(row), dtype=np.float32), (row, piece)))
-    pieces.sum_duplicates()
-    pieces.data[:] = 1
-    return pieces
-
-
-def _rank_by_rarity(pieces) -> np.ndarray:
-    order = np.argsort(np.bincount(pieces.indices), kind="stable")
-    rank = np.empty(len(order), dtype=pieces.indices.dtype)
-    rank[order] = np.arange(len(order))
-    return rank
 
 
 def split(

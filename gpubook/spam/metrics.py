@@ -15,24 +15,28 @@ Z95 = 1.959964  # standard normal quantile of a two-sided 95 % interval
 
 
 def scores(
-    labels: Sequence[int], probabilities: Sequence[float], *, threshold: float = 0.5
+    labels: Sequence[int],
+    probabilities: Sequence[float],
+    *,
+    threshold: float = 0.5,
+    seed: int = 0,
 ) -> dict[str, float | int | list[float]]:
     """Score ``probabilities`` of spam against ``labels`` (0 ham, 1 spam), equally long.
 
     Keys: ``messages``, ``spam``, ``threshold``, the confusion matrix ``true_ham`` (correct),
     ``false_spam``, ``missed_spam``, ``true_spam``; ``accuracy``, ``precision``, ``recall``,
     ``f1``, ``pr_auc`` (average precision); and 95 % intervals ``…_interval`` as [low, high]:
-    Wilson for accuracy, precision and recall, a bootstrap over the confusion matrix for F1.
+    Wilson for accuracy, precision and recall, a bootstrap over the confusion matrix for F1, which
+    ``seed`` draws.
     """
+    from sklearn.metrics import average_precision_score, confusion_matrix
+
     actual = np.asarray(labels, dtype=int)
     probability = np.asarray(probabilities, dtype=float)
     if actual.shape != probability.shape or actual.ndim != 1 or not actual.size:
         raise ValueError(f"labels {actual.shape} and probabilities {probability.shape} must match")
     called = probability >= threshold
-    tn = int(np.sum(~called & (actual == 0)))
-    fp = int(np.sum(called & (actual == 0)))
-    fn = int(np.sum(~called & (actual == 1)))
-    tp = int(np.sum(called & (actual == 1)))
+    tn, fp, fn, tp = confusion_matrix(actual, called, labels=[0, 1]).ravel().tolist()
     n = actual.size
     return {
         "messages": int(n),
@@ -45,22 +49,17 @@ def scores(
         "accuracy": (tn + tp) / n,
         "precision": _share(tp, tp + fp),
         "recall": _share(tp, tp + fn),
-        "f1": f1(tp, fp, fn),
-        "pr_auc": average_precision(actual, probability),
+        "f1": _share(2 * tp, 2 * tp + fp + fn),
+        "pr_auc": float(average_precision_score(actual, probability)) if actual.any() else 0.0,
         "accuracy_interval": wilson(tn + tp, n),
         "precision_interval": wilson(tp, tp + fp),
         "recall_interval": wilson(tp, tp + fn),
-        "f1_interval": f1_interval(tn, fp, fn, tp),
+        "f1_interval": f1_interval(tn, fp, fn, tp, seed=seed),
     }
 
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
-
-
-def f1(tp: int, fp: int, fn: int) -> float:
-    """Harmonic mean of precision and recall: 2·TP / (2·TP + FP + FN); 0 when all are 0."""
-    return _share(2 * tp, 2 * tp + fp + fn)
 
 
 def wilson(successes: int, trials: int) -> list[float]:
@@ -76,28 +75,16 @@ def wilson(successes: int, trials: int) -> list[float]:
     return [low, high]
 
 
-def f1_interval(tn: int, fp: int, fn: int, tp: int, *, draws: int = 4000) -> list[float]:
+def f1_interval(
+    tn: int, fp: int, fn: int, tp: int, *, draws: int = 4000, seed: int = 0
+) -> list[float]:
     """95 % interval of F1: resampling messages only moves counts between the four cells."""
     n = tn + fp + fn + tp
-    cells = np.random.default_rng(0).multinomial(n, np.array([tn, fp, fn, tp]) / n, size=draws)
+    cells = np.random.default_rng(seed).multinomial(n, np.array([tn, fp, fn, tp]) / n, size=draws)
     bottom = 2 * cells[:, 3] + cells[:, 1] + cells[:, 2]
     values = np.divide(2 * cells[:, 3], bottom, out=np.zeros(draws), where=bottom > 0)
     low, high = np.quantile(values, [0.025, 0.975])
     return [float(low), float(high)]
-
-
-def average_precision(labels: Sequence[int], probabilities: Sequence[float]) -> float:
-    """Area under the precision-recall curve as a step sum; equal probabilities are one step."""
-    actual = np.asarray(labels, dtype=int)
-    probability = np.asarray(probabilities, dtype=float)
-    if not actual.sum():
-        return 0.0
-    order = np.argsort(-probability, kind="stable")
-    hits = np.cumsum(actual[order])
-    last_of_step = np.append(np.diff(probability[order]) != 0, True)
-    hits, called = hits[last_of_step], (np.arange(actual.size) + 1)[last_of_step]
-    recall = hits / actual.sum()
-    return float(np.sum(np.diff(recall, prepend=0.0) * hits / called))
 
 
 def best_threshold(labels: Sequence[int], probabilities: Sequence[float]) -> float:
@@ -111,12 +98,7 @@ def best_threshold(labels: Sequence[int], probabilities: Sequence[float]) -> flo
     probability = np.asarray(probabilities, dtype=float)
     steps = np.unique(probability)
     candidates = np.append((steps[1:] + steps[:-1]) / 2, 0.5)
-
-    def quality(threshold: float) -> float:
-        called = probability >= threshold
-        tp = int(np.sum(called & (actual == 1)))
-        return f1(tp, int(called.sum()) - tp, int(actual.sum()) - tp)
-
-    found = np.array([quality(threshold) for threshold in candidates])
-    good = candidates[found >= found.max() - 1 / max(1, actual.sum())]
+    called = probability >= candidates[:, None]
+    f1 = 2 * (called & (actual == 1)).sum(1) / np.maximum(1, called.sum(1) + actual.sum())
+    good = candidates[f1 >= f1.max() - 1 / max(1, actual.sum())]
     return float(good[np.argmin(np.abs(good - 0.5))])

@@ -54,13 +54,17 @@ class Backend:
     def on_gpu(self) -> bool:
         return self.device.startswith("cuda")
 
+    @property
+    def kind(self) -> str:
+        """``"cuda"`` or ``"cpu"``, whichever of several GPUs it is."""
+        return "cuda" if self.on_gpu else "cpu"
+
     @contextmanager
     def computing(self) -> Iterator[None]:
         """The precision and the attention kernels of this backend, for the block under it."""
         import torch
 
-        kind = "cuda" if self.on_gpu else "cpu"
-        autocast = torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16")
+        autocast = torch.autocast(self.kind, torch.bfloat16, enabled=self.precision == "bf16")
         with autocast, self.attention():
             yield
 

@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gpubook.errors import BookError
-from gpubook.spam import batches, data, steps, train
+from gpubook.evidence.records import write_json
+from gpubook.spam import assets, batches, data, steps, train
 from gpubook.spam.distributed import World, join_world
 from gpubook.spam.model import (
     Backend,
@@ -120,21 +121,21 @@ def _start(job: Job, n: int) -> dict:
 
 def _work(job: Job, answer: Path) -> None:
     """What each process of torchrun runs; the first writes the answer."""
+    import torch
+
     world = join_world()
     backend = choose_backend(job.device, job.precision)
     messages = data.load(job.data, expected=None)
     if job.messages:
         messages = messages.take(range(job.messages))
     unique = messages.take(data.distinct(messages))
-    split = data.split(unique, families=data.families(unique), seed=0)
+    split = data.split(unique, families=data.families(unique), seed=job.recipe.seed)
     speeds = {str(size): _speed(job, split, size, backend, world) for size in job.batch_sizes}
-    told = {"speeds": speeds, "threads": _threads()}
+    told = {"speeds": speeds, "threads": torch.get_num_threads()}
     if job.scored:
         told |= _scores(job, split, backend, world)
     if world.first:
-        scratch = answer.with_suffix(".new")
-        scratch.write_text(json.dumps(told), encoding="utf-8")
-        scratch.replace(answer)
+        write_json(answer, told)
 
 
 def _scores(job: Job, split: data.Split, backend: Backend, world: World) -> dict:
@@ -153,20 +154,12 @@ def _scores(job: Job, split: data.Split, backend: Backend, world: World) -> dict
     return {"test": test, "training": trained.history}
 
 
-def _threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
-
-
 def _speed(job: Job, split: data.Split, size: int, backend: Backend, world: World) -> dict:
     """Steady messages/s with steps of ``size`` messages, and the share of communication."""
     import torch
 
-    torch.manual_seed(0)
-    tokenizer = load_tokenizer(job.source)
-    encoded = batches.encode(tokenizer, split.train.texts)
-    messages = steps.Encoded(encoded, split.train.labels, pad=tokenizer.pad_token_id or 0)
+    torch.manual_seed(job.recipe.seed)
+    messages = steps.Encoded.of(load_tokenizer(job.source), split.train)
     if len(messages) < size:
         raise ScalingError(f"{len(messages)} messages do not fill a batch of {size}")
     rounds = ROUNDS[job.device]
@@ -174,7 +167,7 @@ def _speed(job: Job, split: data.Split, size: int, backend: Backend, world: Worl
     if not job.recipe.train_embeddings:
         freeze_embeddings(network)
     rates = [1e-5] * (job.timed * rounds)
-    settings = steps.Settings(batch_size=size, weight_decay=0.01, seed=0, rates=rates)
+    settings = steps.Settings(batch_size=size, seed=job.recipe.seed, rates=rates)
     stepper = steps.stepper_for(network, backend)(network, messages, settings, backend, world)
     # Of all sizes the batches are as long on average, so that messages/s can be compared.
     once = batches.spread(stepper.plan(0), messages.lengths, job.timed)
@@ -194,11 +187,10 @@ def _speed(job: Job, split: data.Split, size: int, backend: Backend, world: Worl
         stepper.collect()
         return time.perf_counter() - begin
 
-    seconds = timed()
-    share = _share_of_nccl(timed) if backend.on_gpu else None  # gloo's work is not in a profile
     return {
-        "messages_per_second": sum(map(len, once)) / seconds,
-        "communication_share": share,
+        "messages_per_second": sum(map(len, once)) / timed(),
+        # gloo's work is not in a profile
+        "communication_share": _share_of_nccl(timed) if backend.on_gpu else None,
         "steps": len(once),
     }
 
@@ -220,15 +212,13 @@ def nccl_seconds(kernels: Mapping[str, float]) -> float:
 
 def job_for(backend: Backend, source: str | Path, *, batch_size: int, most: int) -> Job:
     """The usual job: batches from ``batch_size`` up, doubled, that up to ``most`` GPUs share."""
-    from gpubook.spam import assets
-
     sizes = [batch_size]
     while sizes[-1] < 8 * batch_size * most:
         sizes.append(2 * sizes[-1])
     return Job(
         source=str(source),
         data=str(assets.dataset_path(lambda _line: None)),
-        device="cuda" if backend.on_gpu else "cpu",
+        device=backend.kind,
         precision=backend.precision,
         batch_sizes=tuple(sizes),
         recipe=train.Recipe(batch_size=batch_size, seed=0),

@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gpubook.errors import UsageError
-from gpubook.evidence import records
-from gpubook.spam import assets, batches, data, steps
+from gpubook.evidence.bench import result
+from gpubook.spam import assets, data, steps
 from gpubook.spam.distributed import Alone
 from gpubook.spam.model import choose_backend, load_tokenizer
 
@@ -58,16 +58,7 @@ def measure(*, counts: Sequence[int] = COUNTS, progress: Progress = lambda _line
             rows += _rows("MPS", counts, progress, check=servers)
     except (OSError, subprocess.SubprocessError) as error:
         reason = str(error)
-    return {
-        "bench": "share",
-        "version": VERSION,
-        "command": "gpubook bench share",
-        "device": "cuda",
-        "seconds": SECONDS,
-        "rows": rows,
-        "mps": reason,
-        "provenance": records.here(),
-    }
+    return result("share", VERSION, "cuda", seconds=SECONDS, rows=rows, mps=reason)
 
 
 def _rows(
@@ -82,11 +73,10 @@ def _rows(
                 each = _together(workers[:count], shape)
                 progress(f"{way}, {shape}, {count}: {sum(each):.0f} messages/s together")
                 rows.append({"way": way, "shape": shape, "each": each, "together": sum(each)})
+    alone = {row["shape"]: row["together"] for row in rows if len(row["each"]) == 1}
     for row in rows:
-        (alone,) = [
-            r["together"] for r in rows if r["shape"] == row["shape"] and len(r["each"]) == 1
-        ]
-        row |= {"processes": len(row["each"]), "times_one": row["together"] / alone}
+        row["processes"] = len(row["each"])
+        row["times_one"] = row["together"] / alone[row["shape"]]
     return rows
 
 
@@ -99,7 +89,7 @@ def _workers(count: int) -> Iterator[list]:
     for process in processes:
         process.start()
     try:
-        for (near, far), _ in zip(pairs, processes, strict=True):
+        for near, far in pairs:
             far.close()  # so that a process that ends is an error here, not a wait without end
             near.recv()
         yield [near for near, _ in pairs]
@@ -136,13 +126,12 @@ class _Training:
         backend = choose_backend()
         _, _, split = data.prepare(seed=0, progress=lambda _line: None)
         tokenizer = load_tokenizer(assets.model_path(lambda _line: None))
-        encoded = batches.encode(tokenizer, split.train.texts)
+        messages = steps.Encoded.of(tokenizer, split.train)
         config = transformers.BertConfig(attn_implementation="sdpa", **shape)
         with torch.device(backend.device):
             network = transformers.BertForSequenceClassification(config).train()
-        messages = steps.Encoded(encoded, split.train.labels, pad=tokenizer.pad_token_id or 0)
         count = -(-len(messages) // size)
-        settings = steps.Settings(batch_size=size, weight_decay=0.01, seed=0, rates=[1e-5] * count)
+        settings = steps.Settings(batch_size=size, seed=0, rates=[1e-5] * count)
         self._stepper = steps.Graphed(network, messages, settings, backend, Alone())
         self._steps, self._messages = count, len(messages)
         self._stepper.begin_epoch(self._stepper.plan(0), 0)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpubook.spam import batches
+from gpubook.spam.data import Messages
 from gpubook.spam.distributed import World
 from gpubook.spam.model import Backend
 
@@ -26,7 +27,7 @@ class Settings:
     """What a step needs to know of the recipe."""
 
     batch_size: int
-    weight_decay: float
+    weight_decay: float = 0.01
     seed: int
     rates: Sequence[float]  # the learning rate of each step of the whole training
 
@@ -49,6 +50,12 @@ class Encoded:
         self.encoded, self.pad = encoded, pad
         self.labels = torch.tensor(labels)
         self.lengths = [len(ids) for ids in encoded]
+
+    @classmethod
+    def of(cls, tokenizer, messages: Messages) -> Encoded:
+        """Messages cut to tokens."""
+        encoded = batches.encode(tokenizer, messages.texts)
+        return cls(encoded, messages.labels, pad=tokenizer.pad_token_id or 0)
 
     def __len__(self) -> int:
         return len(self.encoded)

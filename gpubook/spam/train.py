@@ -276,7 +276,7 @@ class _Run:
     def _end_epoch(self, epoch: int, log: Log) -> None:
         begin = time.perf_counter()
         probability = self.probabilities("validation")
-        score = metrics.scores(self.split.validation.labels, probability)
+        score = metrics.scores(self.split.validation.labels, probability, seed=self.recipe.seed)
         self.history.append(
             {
                 "epoch": epoch + 1,
@@ -388,11 +388,11 @@ class _Run:
         begin = time.perf_counter()
         validation, test = self.probabilities("validation"), self.probabilities("test")
         threshold = metrics.best_threshold(self.split.validation.labels, validation)
-        labels = self.split.test.labels
+        labels, seed = self.split.test.labels, self.recipe.seed
         return {
             "threshold": threshold,
-            "test": metrics.scores(labels, test),
-            "test_at_threshold": metrics.scores(labels, test, threshold=threshold),
+            "test": metrics.scores(labels, test, seed=seed),
+            "test_at_threshold": metrics.scores(labels, test, threshold=threshold, seed=seed),
             "test_predictions": {"labels": list(labels), "probabilities": test},
             "validation_predictions": {
                 "labels": list(self.split.validation.labels),

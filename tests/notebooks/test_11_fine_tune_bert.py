@@ -14,6 +14,7 @@ from gpubook import machine
 from gpubook.evidence import load_recording
 from gpubook.spam import batches, metrics
 from gpubook.spam.predict import Classifier
+from tests.notebooks.judge import average_precision
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "11-fine-tune-bert"
@@ -69,7 +70,7 @@ def test_the_scores_are_those_of_the_predictions(judged):
     for name in ("accuracy", "precision", "recall", "f1"):
         expected = getattr(reference, f"{name}_score")(labels, called)
         assert judged[name] == pytest.approx(expected), name
-    assert judged["pr_auc"] == pytest.approx(metrics.average_precision(labels, p))
+    assert judged["pr_auc"] == pytest.approx(average_precision(labels, p))
     ours = metrics.scores(labels, p, threshold=judged["threshold"])["f1_interval"]
     assert judged["f1_interval"] == pytest.approx(ours, abs=0.006)
 
