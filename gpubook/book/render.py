@@ -29,6 +29,13 @@ _SHOWN_PROBLEMS = 5
 _LOST_AFTER_SECONDS = 3600
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _PROBLEM = re.compile(r"(^|: )(WARNING|ERROR|CRITICAL): |^\w+ (error|occurred):|^\w*Error: ")
+# The command jupyter-book without a package that it can do without: see worker.py.
+_JUPYTER_BOOK = """
+import sys
+sys.modules["rfc3987_syntax"] = None
+from jupyter_book.cli.main import main
+sys.exit(main())
+"""
 _INDEX = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>GPU + Container</title>
 <meta http-equiv="refresh" content="0; url=book/intro.html">
@@ -107,7 +114,7 @@ def _kept(out: Path) -> dict | None:
 
 def _sphinx(root: Path, executed: Path, stage: Path, *, log: Path) -> Path:
     """Have Jupyter Book make the pages below ``stage``; the folder that they are in."""
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", root]
+    command = [sys.executable, "-P", "-c", _JUPYTER_BOOK, "build", root]
     command += ["--config", stage / "_config.yml", "--path-output", stage]
     done = subprocess.run(
         [*command, "-W", "-n", "--keep-going"],

@@ -90,6 +90,9 @@ def _work(job: dict[str, Any]) -> int:
     # The user's own kernels of the same name must not shadow this environment's Python.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    # nbformat imports jsonschema, which builds a grammar of internationalised addresses where it
+    # finds this package: more than a second of every notebook, for a format that none has.
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     import papermill  # slow to import, so before the lock
 
     with Path(job["lock"]).open("w") as lock:
