@@ -112,7 +112,7 @@ def _execution_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    print(f"{line}\n", end="", flush=True)  # in one write: notebooks side by side say lines at once
 
 
 def _execute(args: argparse.Namespace, wanted: Sequence[str]) -> tuple[Path, list]:
