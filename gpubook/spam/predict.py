@@ -57,7 +57,6 @@ class Classifier:
                 f"No model in {folder}: train one with `spam_classify --output {folder}`, or say "
                 f"with --model where it is (in a container: the mounted folder)."
             )
-        backend = choose_backend(device, precision)
         names = list(check_config(folder).get("id2label", {}).values())
         if sorted(names) != sorted(LABELS):
             raise ModelError(
@@ -65,6 +64,7 @@ class Classifier:
                 f"give a folder that spam_classify wrote."
             )
         check_result(folder)
+        backend = choose_backend(device, precision)  # loads torch, which takes seconds
         network = load_model(folder, trained=True).to(backend.device).eval()
         tokenizer = load_tokenizer(folder)
         if len(tokenizer) > network.config.vocab_size:

@@ -1,5 +1,8 @@
 """A tiny BERT, messages that it can learn, and a finished training, for the unit tests."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -21,6 +24,23 @@ def synthetic(count=480, seed=0):
         for i, label in enumerate(labels)
     ]
     return data.split(data.Messages(tuple(texts), tuple(labels), "synthetic"), seed=seed)
+
+
+FORKED = """
+import os, pathlib, sys
+sys.path.insert(0, {tests!r})
+import torch
+from transformers import BertForSequenceClassification
+from spam_tiny import CPU, RECIPE, synthetic
+from gpubook.spam import cli, train
+from gpubook.spam.distributed import join_world
+"""
+
+
+def forked(code: str, **values: object) -> list[str]:
+    """A command that imports what a training needs, once for all processes that its code forks."""
+    values = {"tests": str(Path(__file__).parent)} | values
+    return [sys.executable, "-c", (FORKED + code).format(**values)]
 
 
 @pytest.fixture(scope="session", name="tiny")

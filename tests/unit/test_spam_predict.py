@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from gpubook.spam import assets, checkpoint, cli
 from gpubook.spam.model import ModelError
 from gpubook.spam.predict import Classifier
 
-from .spam_tiny import synthetic, tiny_bert, undisturbed_run  # noqa: F401 - fixtures
+from .spam_tiny import forked, synthetic, tiny_bert, undisturbed_run  # noqa: F401 - fixtures
 
 
 @pytest.fixture(scope="module")
@@ -274,12 +275,13 @@ def test_spam_classify_names_a_wrong_data_file_in_one_line(capsys, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-def test_help_of_both_commands_is_quick_and_loads_no_torch():
+def test_help_and_a_folder_without_a_model_are_answered_before_torch_is_loaded(tmp_path):
     code = (
         "import sys; from gpubook.spam import cli\n"
         "for command in (cli.classify, cli.predict):\n"
         "    try: command(['--help'])\n"
         "    except SystemExit as end: assert end.code == 0\n"
+        f"assert cli.predict(['--model', {str(tmp_path)!r}, 'hi']) == 1\n"
         "assert 'torch' not in sys.modules and 'sklearn' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
@@ -315,28 +317,49 @@ def test_a_second_ctrl_c_ends_the_training_at_once(asked):
         signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_docker_stop_leave_a_checkpoint_to_resume(tiny, tmp_path, number):
+STOPPED = """
+for resume in ([], ["--resume"], ["--resume"]):
+    child = os.fork()
+    if not child:
+        print("process", os.getpid(), flush=True)
+        sys.exit(cli.classify({options} + resume))
+    print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+def test_ctrl_c_and_docker_stop_leave_a_checkpoint_to_resume(tiny, tmp_path):
     if not assets.is_valid(assets.DATASET):
         pytest.skip("the data set is not fetched (`gpubook fetch`)")
-    command = [sys.executable, "-c", "import sys; from gpubook.spam.cli import classify as c; "]
-    command[-1] += "sys.exit(c())"
     options = ["--model", str(tiny), "--epochs", "1", "--device", "cpu", "--precision", "fp32"]
-    options += ["--output", str(tmp_path / "model")]
-    with subprocess.Popen(
-        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        for line in process.stdout:
-            if "step" in line:
-                process.send_signal(number)
-                break
-        _, err = process.communicate()
-    assert process.returncode == 130
-    assert "--resume" in err
-    assert err.count("\n") == 1
-    assert (tmp_path / "model.checkpoint" / "state.pt").is_file()
-    assert not (tmp_path / "model").exists()
-    done = subprocess.run([*command, *options, "--resume"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "Resumed after step" in done.stdout
+    command = forked(STOPPED, options=[*options, "--output", str(tmp_path / "model")])
+    with (
+        (tmp_path / "err").open("w") as err,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, text=True) as process,
+    ):
+
+        def ended(number: int = 0) -> tuple[int, str]:
+            """The exit code and the output of the next process, signalled after a step."""
+            said = ""
+            for line in process.stdout:
+                word, _, rest = line.partition(" ")
+                if word == "ended":
+                    return int(rest), said
+                if word == "process":
+                    pid = int(rest)
+                elif number and "step" in line and "Resumed" not in line:
+                    os.kill(pid, number)
+                    number = 0
+                said += line
+            pytest.fail((tmp_path / "err").read_text())
+
+        for count, number in enumerate((signal.SIGINT, signal.SIGTERM), start=1):
+            assert ended(number)[0] == 130
+            lines = (tmp_path / "err").read_text().splitlines()
+            assert len(lines) == count
+            assert "--resume" in lines[-1]
+            assert (tmp_path / "model.checkpoint" / "state.pt").is_file()
+            assert not (tmp_path / "model").exists()
+        code, said = ended()
+    assert code == 0, (tmp_path / "err").read_text()
+    assert "Resumed after step" in said
     assert (tmp_path / "model" / "model.safetensors").is_file()

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from gpubook.spam import batches, checkpoint, metrics, model, train
 from gpubook.spam.model import Backend, ModelError, choose_backend, load_model
 from gpubook.spam.predict import Classifier
 
-from .spam_tiny import CPU, RECIPE, run, synthetic, tiny_bert, undisturbed_run  # noqa: F401 - fixtures
+from .spam_tiny import CPU, RECIPE, forked, run, synthetic, tiny_bert, undisturbed_run  # noqa: F401 - fixtures
 
 
 def outcome(result):
@@ -70,28 +71,32 @@ def test_stopped_at_any_step_it_resumes_to_the_same_figures(tiny, undisturbed, t
 
 
 KILLED = """
-import sys, pathlib
-sys.path.insert(0, {tests!r})
-from spam_tiny import CPU, RECIPE, synthetic
-from gpubook.spam import train
 def on_step(step):
-    print(step, flush=True)
-train.train(synthetic(), pathlib.Path({out!r}), model={tiny!r}, recipe=RECIPE, backend=CPU,
-            save_seconds=0.0, on_step=on_step, log=lambda line: None, resume=True)
+    print(os.getpid(), step, flush=True)
+for _ in range(2):
+    child = os.fork()
+    if not child:
+        train.train(synthetic(), pathlib.Path({out!r}), model={tiny!r}, recipe=RECIPE, backend=CPU,
+                    save_seconds=0.0, on_step=on_step, log=lambda line: None, resume=True)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), "ended", flush=True)
 """
 
 
 def test_kill_minus_nine_in_the_middle_of_an_epoch_costs_nothing(tiny, undisturbed, tmp_path):
-    here = str(Path(__file__).parent)
-    code = KILLED.format(tests=here, out=str(tmp_path / "model"), tiny=str(tiny))
-    for until in (4, 25):  # in the first epoch, and again in the second
-        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+    command = forked(KILLED, tiny=str(tiny), out=str(tmp_path / "model"))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for until in (4, 25):  # in the first epoch, and again in the second
+            killed = False
             for line in process.stdout:
-                if int(line) >= until:
-                    process.send_signal(signal.SIGKILL)
+                number, what = line.split()
+                if what == "ended":
                     break
-        assert process.returncode == -signal.SIGKILL
-        assert not (tmp_path / "model").exists()
+                if int(what) >= until and not killed:
+                    os.kill(int(number), signal.SIGKILL)
+                    killed = True
+            assert (killed, int(number)) == (True, -signal.SIGKILL)
+            assert not (tmp_path / "model").exists()
     steps = []
     resumed = run(tiny, tmp_path / "model", resume=True, on_step=steps.append)
     assert steps[0] >= 25, "it went on and did not start again"
@@ -238,23 +243,28 @@ def test_a_gpu_that_cannot_wake_leaves_the_report_to_the_training(monkeypatch):
     model._first_step(Backend("cuda", "bf16"))
 
 
-def test_two_processes_under_torchrun_agree_with_one(tiny, undisturbed, tmp_path):
-    recipe = "train.Recipe(epochs=2, batch_size=15, learning_rate=1e-3, dropout=0.0)"
-    script = tmp_path / "job.py"
-    script.write_text(
-        "import sys, pathlib\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from spam_tiny import CPU, synthetic\n"
-        "from gpubook.spam import train\n"
-        "from gpubook.spam.distributed import join_world\n"
-        f"train.train(synthetic(), pathlib.Path(sys.argv[1]), model={str(tiny)!r},\n"
-        f"            recipe={recipe}, backend=CPU, world=join_world(), log=lambda line: None)\n"
-    )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+TWO = """
+torch.set_num_threads(1)
+for rank in range(2):
+    if not os.fork():
+        os.environ |= {{"RANK": str(rank), "LOCAL_RANK": str(rank)}}
+        recipe = train.Recipe(epochs=2, batch_size=15, learning_rate=1e-3, dropout=0.0)
+        train.train(synthetic(), pathlib.Path({out!r}), model={tiny!r}, recipe=recipe,
+                    backend=CPU, world=join_world(), log=lambda line: None)
+        os._exit(0)
+sys.exit(sum(os.wait()[1] for _ in range(2)) > 0)
+"""
+
+
+def test_two_processes_agree_with_one(tiny, tmp_path):
+    """Joined as torchrun does it, which the tests of scaling start."""
+    with socket.socket() as any_socket:
+        any_socket.bind(("127.0.0.1", 0))
+        port = any_socket.getsockname()[1]
+    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
     done = subprocess.run(
-        [*command, str(script), str(tmp_path / "two")],
-        env=environment,
+        forked(TWO, tiny=str(tiny), out=str(tmp_path / "two")),
+        env=os.environ | world | {"CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         timeout=300,
