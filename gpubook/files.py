@@ -192,6 +192,11 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not a finite number")
 
 
+def packaged(package: str, name: str) -> str:
+    """The text of a data file of this library: ``packaged("gpubook.doctor", "rules.toml")``."""
+    return resources.files(package).joinpath(name).read_text("utf-8")
+
+
 def broken_rule(value: Any, package: str, name: str) -> str:
     """In a line, which rule of a package's JSON schema ``value`` breaks first; empty for none."""
     import fastjsonschema
@@ -207,5 +212,6 @@ def broken_rule(value: Any, package: str, name: str) -> str:
 def _schema(package: str, name: str) -> Callable[[Any], Any]:
     import fastjsonschema
 
-    text = resources.files(package).joinpath(name).read_text("utf-8")
-    return fastjsonschema.compile(json.loads(text))
+    # fastjsonschema (nbformat's own choice) imports in milliseconds where jsonschema, with the
+    # format checkers that Jupyter installs, takes a second in every kernel.
+    return fastjsonschema.compile(json.loads(packaged(package, name)))

@@ -12,6 +12,10 @@ from tests.conftest import ROOT
 
 CAPTURES = ROOT / "recordings/h100/captures"
 
+KERNELS: list[dict] = files.read_json(ROOT / "tests/fixtures/kernels.json")
+"""Kernels that profiles published by others show: the GPU's ``generation``, the product's format
+(``kind``), the ``unit`` that those who profiled it name, and the ``kernel``'s name."""
+
 
 def observation(folder: str) -> Observation:
     """One container of ``recordings/h100/captures``, such as ``legacy``."""

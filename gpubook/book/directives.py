@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+from gpubook import files
 from gpubook.errors import BookError
 
 
@@ -63,11 +63,7 @@ def with_script(name: str, data: object, *, style: bool = True) -> str:
 
     They stand in the page itself: no other page needs them, and they follow what they work on.
     """
-    folder = resources.files("gpubook.book")
-    sheet = folder.joinpath(f"{name}.css").read_text(encoding="utf-8") if style else ""
+    sheet = f"<style>{files.packaged('gpubook.book', f'{name}.css')}</style>" if style else ""
     text = json.dumps(data).replace("</", "<\\/")
-    return (
-        (f"<style>{sheet}</style>" if style else "")
-        + f'<script type="application/json" id="gb-{name.replace("_", "-")}-data">{text}</script>'
-        + f"<script>{folder.joinpath(f'{name}.js').read_text(encoding='utf-8')}</script>"
-    )
+    given = f'<script type="application/json" id="gb-{name.replace("_", "-")}-data">{text}</script>'
+    return f"{sheet}{given}<script>{files.packaged('gpubook.book', f'{name}.js')}</script>"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,45 +39,6 @@ class Notebook:
         return self.path.stem
 
 
-_CELL = {
-    "type": "object",
-    "required": ["cell_type", "source", "metadata"],
-    "properties": {
-        "cell_type": {"enum": ["code", "markdown", "raw"]},
-        "source": {"type": ["string", "array"], "items": {"type": "string"}},
-        "metadata": {
-            "type": "object",
-            "properties": {"tags": {"type": "array", "items": {"type": "string"}}},
-        },
-    },
-}
-_GPUBOOK = {
-    "type": "object",
-    "properties": {
-        "after": {"type": "array", "items": {"type": "string"}},
-        "exclusive": {"type": "boolean"},
-    },
-}
-_SCHEMA = {
-    "type": "object",
-    "required": ["cells", "metadata", "nbformat"],
-    "properties": {
-        "nbformat": {"const": 4},
-        "cells": {"type": "array", "items": _CELL},
-        "metadata": {"type": "object", "properties": {"gpubook": _GPUBOOK}},
-    },
-}
-"""What of nbformat's schema is used here, checked in a millisecond. `nbformat.validate` trusts that
-cells are a list, and changes what it checks."""
-
-
-@functools.cache
-def _validator():
-    import fastjsonschema
-
-    return fastjsonschema.compile(_SCHEMA)
-
-
 def load(path: Path) -> Notebook:
     """Read a notebook's parameters cell and its ``gpubook`` metadata.
 
@@ -88,11 +48,12 @@ def load(path: Path) -> Notebook:
     """
     try:
         content = files.read_json(path)
-        _validator()(content)
     except OSError as error:
         raise UsageError(f"no notebook {path}: {error.strerror}") from error
-    except ValueError as error:
+    except files.Malformed as error:
         raise BookError(f"{path} is not a notebook: {error}") from error
+    if wrong := files.broken_rule(content, "gpubook.book", "notebook.schema.json"):
+        raise BookError(f"{path} is not a notebook: {wrong}")
     tagged = [c for c in content["cells"] if "parameters" in c["metadata"].get("tags", ())]
     if len(tagged) > 1:
         raise BookError(f"{path}: {len(tagged)} cells are tagged parameters, one is allowed")

@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import yaml
 
+from gpubook import files
 from gpubook.book.pages import chapters, parsed
 from gpubook.errors import BookError
 
@@ -175,9 +175,8 @@ def compose(root: Path, built: Path) -> tuple[str, list[Line]]:
     # The book's own style comes last, as on the pages.
     own = [f'/{file.name}">' for file in (root / "book" / "_static").glob("*.css")]
     head = sorted(loads, key=lambda load: load.endswith(tuple(own)))
-    room = resources.files("gpubook.book")
-    head.append(f"<style>{room.joinpath('pdf.css').read_text(encoding='utf-8')}</style>")
-    whole = room.joinpath("pdf.html").read_text(encoding="utf-8")
+    head.append(f"<style>{files.packaged('gpubook.book', 'pdf.css')}</style>")
+    whole = files.packaged("gpubook.book", "pdf.html")
     names = {name: html.escape(config[name]) for name in ("title", "author")}
     day = datetime.now(UTC).strftime("%Y-%m-%d")
     return whole.format(head="".join(head), texts="".join(texts), day=day, **names), lines

@@ -8,28 +8,19 @@ and the page's text is searched as any other.
 
 from __future__ import annotations
 
-import html
-import json
 import re
 from importlib import resources
+from pathlib import Path
 
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from gpubook.book.directives import add_directive, with_script
 from gpubook.doctor import compat
 from gpubook.doctor.report import in_words
 from gpubook.doctor.rules import GAP, Rule, load
-
-# Messages are long lines: they are shown whole, wrapped.
-_STYLE = (
-    ".gb-doctor-rule .highlight-text pre { white-space: pre-wrap; overflow-wrap: anywhere; }"
-    ".gb-doctor-rule > h3 { font-size: 1.15rem; margin: 0.9rem 0 0.2rem; }"
-    ".gb-doctor-rule summary { cursor: pointer; }"
-    "#gb-doctor-text { width: 100%; font-family: monospace; color: var(--pst-color-text-base);"
-    " background: var(--pst-color-background); }"
-)
 
 
 def inline(text: str) -> list[nodes.Node]:
@@ -119,22 +110,15 @@ class _Rules(SphinxDirective):
         return [rule_section(rule) for rule in load()]
 
 
-class _Search(SphinxDirective):
-    def run(self) -> list[nodes.Node]:
-        script = resources.files("gpubook.book").joinpath("doctor.js").read_text(encoding="utf-8")
-        data = json.dumps({"gap": GAP, "rules": search_data(load())}).replace("</", "<\\/")
-        label = html.escape("Paste a message, or a few lines of a log")
-        markup = (
-            '<div class="gb-doctor-search" hidden>'
-            f'<label for="gb-doctor-text">{label}</label>'
-            '<textarea id="gb-doctor-text" rows="4" spellcheck="false" '
-            "></textarea>"
-            '<p id="gb-doctor-said" role="status" aria-live="polite"></p></div>'
-            f"<style>{_STYLE}</style>"
-            f'<script type="application/json" id="gb-doctor-data">{data}</script>'
-            f"<script>{script}</script>"
-        )
-        return [nodes.raw("", markup, format="html")]
+def search(_root: Path) -> str:
+    """The box, hidden until its script takes it, with data, style and script."""
+    label = "Paste a message, or a few lines of a log"
+    return (
+        '<div class="gb-doctor-search" hidden>'
+        f'<label for="gb-doctor-text">{label}</label>'
+        '<textarea id="gb-doctor-text" rows="4" spellcheck="false"></textarea>'
+        '<p id="gb-doctor-said" role="status" aria-live="polite"></p></div>'
+    ) + with_script("doctor", {"gap": GAP, "rules": search_data(load())})
 
 
 def compat_tables() -> str:
@@ -166,5 +150,5 @@ class _Compat(SphinxDirective):
 def setup(app: Sphinx) -> None:
     """Register with Sphinx."""
     app.add_directive("gpubook-doctor-rules", _Rules)
-    app.add_directive("gpubook-doctor-search", _Search)
+    add_directive(app, "gpubook-doctor-search", search)
     app.add_directive("gpubook-compat", _Compat)

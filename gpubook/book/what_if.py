@@ -52,26 +52,14 @@ class Card:
 
 
 def _answer(card: Card, kind: str, flops: float, moved: float, memory: float) -> dict:
-    peak = card.tflops[kind]
-    taken = roofline.costs(
+    taken = roofline.least(
         flops,
         moved,
-        launch_seconds=card.launch_seconds or 0.0,
-        peak_tflops=peak,
+        peak_tflops=card.tflops[kind],
         bytes_per_second=card.bandwidth,
+        launch_seconds=card.launch_seconds or 0.0,
     )
-    intensity = flops / moved
-    roof = roofline.attainable(intensity, peak_tflops=peak, bytes_per_second=card.bandwidth)
-    why = max(taken, key=taken.get)
-    return {
-        "flops": flops,
-        "moved_bytes": moved,
-        "memory_bytes": memory,
-        "intensity": intensity,
-        "roof_tflops": roof,
-        "seconds": taken[why],
-        "bound": why,
-    }
+    return {"flops": flops, "moved_bytes": moved, "memory_bytes": memory} | taken
 
 
 def product(card: Card, kind: Kind, n: int) -> dict:

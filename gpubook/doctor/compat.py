@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import tomllib
 from dataclasses import dataclass
-from importlib import resources
 
+from gpubook import files
 from gpubook.machine.host import numbers
 
 
@@ -65,9 +65,7 @@ class Table:
 @functools.cache
 def table() -> Table:
     """The table, read once."""
-    rows = tomllib.loads(
-        resources.files("gpubook.doctor").joinpath("compat.toml").read_text("utf-8")
-    )
+    rows = tomllib.loads(files.packaged("gpubook.doctor", "compat.toml"))
     return Table(
         tuple(Cuda(**row) for row in rows["cuda"]),
         tuple(Generation(**row) for row in rows["generation"]),

@@ -6,9 +6,9 @@ import functools
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
+from gpubook import files
 from gpubook.doctor.diagnose import diagnose
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -29,9 +29,7 @@ class Finding:
 @functools.cache
 def texts() -> dict[str, Any]:
     """findings.toml."""
-    return tomllib.loads(
-        resources.files("gpubook.doctor").joinpath("findings.toml").read_text("utf-8")
-    )
+    return tomllib.loads(files.packaged("gpubook.doctor", "findings.toml"))
 
 
 def ok(name: str, what: str) -> Finding:

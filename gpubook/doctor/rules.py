@@ -6,7 +6,6 @@ import functools
 import re
 import tomllib
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from gpubook import files
@@ -95,8 +94,7 @@ def _holds(word: str, versions: dict[str, str]) -> bool | None:
 @functools.cache
 def load() -> tuple[Rule, ...]:
     """All rules. Raises RuleError for the first entry that cannot be used."""
-    text = resources.files("gpubook.doctor").joinpath("rules.toml").read_text(encoding="utf-8")
-    return parse(text)
+    return parse(files.packaged("gpubook.doctor", "rules.toml"))
 
 
 def parse(text: str) -> tuple[Rule, ...]:

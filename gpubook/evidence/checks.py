@@ -12,7 +12,6 @@ import html
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 
 from gpubook import files
@@ -138,7 +137,7 @@ def _distinct(texts: Iterable[str], complaint: str) -> None:
 
 
 def _style() -> str:
-    style = resources.files("gpubook.evidence").joinpath("checks.css").read_text("utf-8")
+    style = files.packaged("gpubook.evidence", "checks.css")
     return re.sub(r"/\*.*?\*/|\s*\n\s*", "", style, flags=re.DOTALL)
 
 

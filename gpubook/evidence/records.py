@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
 import tempfile
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -46,24 +44,10 @@ def checksum(record: dict) -> str:
     return hashlib.sha256(canonical(rest)).hexdigest()
 
 
-@functools.cache
-def _validator(schema: str):
-    # fastjsonschema (nbformat's own choice) imports in milliseconds where jsonschema, with the
-    # format checkers that Jupyter installs, takes a second in every kernel.
-    import fastjsonschema
-
-    text = resources.files("gpubook.evidence").joinpath(f"{schema}.schema.json").read_text("utf-8")
-    return fastjsonschema.compile(json.loads(text))
-
-
 def follows(value: Any, schema: str, where: str) -> None:
     """Raise EvidenceError unless ``value`` follows the schema ``evidence`` or ``results``."""
-    import fastjsonschema
-
-    try:
-        _validator(schema)(value)
-    except fastjsonschema.JsonSchemaValueException as error:
-        raise EvidenceError(f"{where}: {error.message.replace('data.', '', 1)}") from None
+    if wrong := files.broken_rule(value, "gpubook.evidence", f"{schema}.schema.json"):
+        raise EvidenceError(f"{where}: {wrong}")
 
 
 def validate(record: dict, where: str) -> dict:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import dataclass
-from importlib import resources
+
+from gpubook import files
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Peak:
 @functools.cache
 def table() -> tuple[Peak, ...]:
     """All GPUs of the table, oldest first."""
-    text = resources.files("gpubook.matmul").joinpath("peaks.json").read_text("utf-8")
-    return tuple(Peak(**{**row, "nvml": tuple(row["nvml"])}) for row in json.loads(text))
+    rows = json.loads(files.packaged("gpubook.matmul", "peaks.json"))
+    return tuple(Peak(**{**row, "nvml": tuple(row["nvml"])}) for row in rows)
 
 
 def peak_of(gpu: str) -> Peak | None:

@@ -6,7 +6,7 @@ multicore architectures", Communications of the ACM 52(4), 2009.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 from gpubook.matmul import kinds, products, timing
 from gpubook.matmul.kinds import Kind
@@ -47,11 +47,6 @@ def attainable(intensity: float, *, peak_tflops: float, bytes_per_second: float)
     return min(peak_tflops, intensity * bytes_per_second / 1e12)
 
 
-def ridge(*, peak_tflops: float, bytes_per_second: float) -> float:
-    """The intensity in FLOP a byte from which arithmetic, not memory, is the bound."""
-    return peak_tflops * 1e12 / bytes_per_second
-
-
 def sizes(largest: int, *, smallest: int = 16) -> list[int]:
     """Powers of two from the smallest size, and the largest."""
     powers = []
@@ -81,54 +76,31 @@ def sweep(device: str, kind: Kind, largest: int, *, seconds: float = 0.4) -> lis
     return rows
 
 
-def costs(
+def least(
     flops: float,
     moved_bytes: float,
     *,
-    launch_seconds: float,
     peak_tflops: float,
     bytes_per_second: float,
-) -> dict[str, float]:
-    """Seconds that each of the three would take by itself: the call, the bytes, the operations.
+    launch_seconds: float = 0.0,
+) -> dict[str, Any]:
+    """The least ``seconds`` that work can take, and what bounds it.
 
-    The longest is the least time that the work can take, and what bounds it.
+    Of the three costs, the call ("launch"), the bytes ("memory") and the operations
+    ("arithmetic"), the longest is the ``bound``. With it come the work's ``intensity`` (FLOP a
+    byte) and the roof there, in TFLOP/s. ``launch_seconds`` is the time of work so small that
+    nothing but the call counts.
     """
-    return {
+    costs = {
         "launch": launch_seconds,
         "memory": moved_bytes / bytes_per_second,
         "arithmetic": flops / (peak_tflops * 1e12),
     }
-
-
-def bound(row: dict, *, launch_seconds: float, peak_tflops: float, bytes_per_second: float) -> str:
-    """What bounds a product: ``"launch"``, ``"memory"`` or ``"arithmetic"``, by its `costs`.
-
-    ``launch_seconds`` is the time of a product so small that nothing but the call counts.
-    """
-    kind, n = kinds.KINDS[row["kind"]], row["n"]
-    taken = costs(
-        kinds.flops(n),
-        kind.bytes(n),
-        launch_seconds=launch_seconds,
-        peak_tflops=peak_tflops,
-        bytes_per_second=bytes_per_second,
-    )
-    return max(taken, key=taken.get)
-
-
-def explain(rows: Sequence[dict], *, peak_tflops: float, bytes_per_second: float) -> list[dict]:
-    """The rows of a sweep with the roof at their intensity, the share of it, and their bound."""
-    launch = min(row["best_seconds"] for row in rows)
-    explained = []
-    for row in rows:
-        roof = attainable(
-            row["intensity"], peak_tflops=peak_tflops, bytes_per_second=bytes_per_second
-        )
-        why = bound(
-            row,
-            launch_seconds=launch,
-            peak_tflops=peak_tflops,
-            bytes_per_second=bytes_per_second,
-        )
-        explained.append(row | {"roof_tflops": roof, "share": row["tflops"] / roof, "bound": why})
-    return explained
+    intensity, bound = flops / moved_bytes, max(costs, key=costs.get)
+    roof = attainable(intensity, peak_tflops=peak_tflops, bytes_per_second=bytes_per_second)
+    return {
+        "intensity": intensity,
+        "roof_tflops": roof,
+        "seconds": costs[bound],
+        "bound": bound,
+    }

@@ -8,12 +8,10 @@ below is one dialect.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib import resources
 
 from gpubook.errors import BookError
 from gpubook.matmul.kinds import CUDA_CORES, TENSOR_CORES, Kind
@@ -88,16 +86,6 @@ def decide_all(kernels: dict[str, float]) -> Decision:
     ordered = sorted(kernels, key=kernels.get, reverse=True)
     known = [d for d in map(decide, ordered) if d.unit is not None]
     return known[0] if known else decide(ordered[0])
-
-
-def known_kernels() -> list[dict]:
-    """Kernels that profiles published by others show, one dictionary each.
-
-    ``generation`` is the GPU's, ``kind`` the product's format, ``unit`` what those who profiled
-    say, ``kernel`` the name.
-    """
-    text = resources.files("gpubook.matmul").joinpath("kernels.json").read_text("utf-8")
-    return json.loads(text)
 
 
 def prove(kind: Kind, kernels: dict[str, float]) -> Decision:

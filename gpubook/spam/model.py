@@ -21,22 +21,6 @@ if TYPE_CHECKING:
 
 
 _TOKENIZERS = ("tokenizer.json", "vocab.txt")
-_SIZE = {"type": "integer", "minimum": 1, "maximum": 10**6}
-_CONFIG = {
-    "type": "object",
-    "required": ["model_type"],
-    "properties": {
-        "model_type": {"type": "string"},
-        "hidden_size": _SIZE | {"maximum": 2**14},
-        "num_hidden_layers": _SIZE | {"maximum": 200},
-        "num_attention_heads": _SIZE | {"maximum": 2**10},
-        "intermediate_size": _SIZE | {"maximum": 2**16},
-        "max_position_embeddings": _SIZE,
-        "vocab_size": _SIZE,
-        "id2label": {"type": "object", "additionalProperties": {"type": "string"}},
-        "spam_threshold": {"type": "number", "minimum": 0, "maximum": 1},
-    },
-}
 
 
 class ModelError(BookError):
@@ -216,17 +200,16 @@ def _of_the_body(name: str) -> bool:
 
 def check_config(folder: Path) -> dict[str, Any]:
     """A model folder's config.json, whole: its sizes, labels and threshold. ModelError else."""
-    import fastjsonschema
-
     try:
         config = files.read_json(folder / "config.json")
-        fastjsonschema.validate(_CONFIG, config)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).replace("data.", "", 1)
+        reason = files.broken_rule(config, "gpubook.spam", "config.schema.json")
+    except (OSError, files.Malformed) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+    if reason:
         raise ModelError(
             f"{folder} holds no readable config.json ({reason}); give a folder that "
             f"spam_classify wrote."
-        ) from error
+        )
     return config
 
 

@@ -11,6 +11,7 @@ import pytest
 from gpubook import machine
 from gpubook.evidence import load_recording
 from gpubook.matmul import kinds, peaks, products, timing, unit
+from tests.captured import KERNELS
 from tests.unit.test_matmul_timing import FakeGpu
 
 ROOT = Path(__file__).parents[2]
@@ -184,7 +185,7 @@ def page_rules():
 
 def test_the_pages_rules_and_the_librarys_agree_on_every_published_kernel():
     unit_of = page_rules()["unit_of"]
-    for known in unit.known_kernels():
+    for known in KERNELS:
         assert unit_of(known["kernel"]) == known["unit"] == unit.decide(known["kernel"]).unit
 
 
@@ -192,7 +193,7 @@ def test_every_one_of_the_pages_rules_is_needed():
     for left_out in page_rules()["RULES"]:
         names = page_rules()
         names["RULES"].remove(left_out)
-        wrong = [k for k in unit.known_kernels() if names["unit_of"](k["kernel"]) != k["unit"]]
+        wrong = [k for k in KERNELS if names["unit_of"](k["kernel"]) != k["unit"]]
         assert wrong, f"no published kernel needs {left_out}"
 
 

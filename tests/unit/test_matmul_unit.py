@@ -7,6 +7,7 @@ import pytest
 from gpubook.matmul import unit
 from gpubook.matmul.kinds import CUDA_CORES, KINDS, TENSOR_CORES
 from gpubook.matmul.unit import UnitError
+from tests.captured import KERNELS
 
 HOPPER_FP32 = (
     "sm80_xmma_gemm_f32f32_f32f32_f32_nn_n_tilesize128x128x8_stage3_warpsize2x2x1_ffma_"
@@ -16,7 +17,7 @@ TF32_ON = "void cutlass::Kernel2<cutlass_80_tensorop_s1688gemm_256x128_16x3_nn_a
 HELPER = "void cublasLt::splitKreduce_kernel<32, 16, int, float, float, float, float>(...)"
 
 
-@pytest.mark.parametrize("row", unit.known_kernels(), ids=lambda row: row["kernel"][:40])
+@pytest.mark.parametrize("row", KERNELS, ids=lambda row: row["kernel"][:40])
 def test_a_published_kernel_is_told_as_those_who_profiled_it_did(row):
     decision = unit.decide(row["kernel"])
     assert decision.unit == row["unit"]
@@ -26,7 +27,7 @@ def test_a_published_kernel_is_told_as_those_who_profiled_it_did(row):
 
 
 def test_the_published_kernels_cover_five_generations_and_both_units():
-    known = unit.known_kernels()
+    known = KERNELS
     assert {r["generation"] for r in known} == {"Volta", "Turing", "Ampere", "Hopper", "Blackwell"}
     assert {r["unit"] for r in known} == {CUDA_CORES, TENSOR_CORES}
     for row in known:  # the format that was profiled claims the same unit

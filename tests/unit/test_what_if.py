@@ -9,7 +9,6 @@ import pytest
 
 from gpubook.book import sphinx_what_if, what_if
 from gpubook.book.directives import with_script
-from gpubook.matmul import roofline
 from gpubook.matmul.kinds import KINDS
 from tests.conftest import ROOT
 
@@ -31,7 +30,7 @@ def test_a_small_product_waits_for_the_launch_where_one_was_recorded():
 
 
 def test_bound_and_roof_change_at_the_ridge():
-    ridge = roofline.ridge(peak_tflops=500.0, bytes_per_second=1.5e12)
+    ridge = 500.0 / 1.5
     below = what_if.product(NO_LAUNCH, KINDS["fp16"], int(3 * ridge) - 8)  # intensity is n / 3
     above = what_if.product(NO_LAUNCH, KINDS["fp16"], int(3 * ridge) + 8)
     assert (below["bound"], above["bound"]) == ("memory", "arithmetic")
@@ -42,14 +41,6 @@ def test_the_least_time_and_the_roof_are_the_same_claim():
     for n in (256, 1024, 4096):
         answer = what_if.product(NO_LAUNCH, KINDS["fp16"], n)
         assert answer["flops"] / answer["seconds"] / 1e12 == pytest.approx(answer["roof_tflops"])
-
-
-def test_the_roofline_names_the_same_bound():
-    for n in (64, 512, 2048, 16384):
-        ceilings = {"peak_tflops": H100.tflops["fp16"], "bytes_per_second": H100.bandwidth}
-        row = {"kind": "fp16", "n": n}
-        why = roofline.bound(row, launch_seconds=H100.launch_seconds, **ceilings)
-        assert what_if.product(H100, KINDS["fp16"], n)["bound"] == why
 
 
 def test_a_steps_operations_are_six_a_weight_of_its_products_and_its_attention():
