@@ -78,8 +78,9 @@ def main(command: str) -> int:
             calls = [["check", "--quiet"], ["format", "--check", "--quiet"]]
         else:
             calls = [["check", "--fix-only", "--quiet"], ["format", "--quiet"]]
+        named = [f"notebooks/{path.name}" for path in originals]  # each: a folder's are excluded
         codes = [
-            subprocess.call([sys.executable, "-m", "ruff", *call, *config, "notebooks"], cwd=folder)
+            subprocess.call([sys.executable, "-m", "ruff", *call, *config, *named], cwd=folder)
             for call in calls
         ]
         if command == "format":

@@ -37,3 +37,8 @@ def value(notebook: str, cell_id: str, **given: object) -> object:
 def outputs(evidence) -> list[str]:
     """What each command of a terminal printed."""
     return [step["stdout"] for step in evidence.data["steps"]]
+
+
+def printed(page, name: str) -> list[str]:
+    """The same of a page's evidence by its name."""
+    return outputs(page.evidence(name))

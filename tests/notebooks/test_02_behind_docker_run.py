@@ -12,30 +12,11 @@ import time
 
 import pytest
 
-from gpubook import machine
 from tests.conftest import ROOT
 from tests.notebooks.pages import names, outputs, value
 
 NOTEBOOK = "02-behind-docker-run"
 CAPTURES = ROOT / "recordings/h100/captures"
-HERE = machine.probe().capabilities
-HOST, ROOT_TOO = "docker,host", "docker,host,root"
-NEEDS = {
-    "start": HOST, "chain": HOST, "daemons": HOST, "runc-life": HOST, "oci-spec": ROOT_TOO,
-    "end": HOST, "exercise-3": "docker", "exercise-4": ROOT_TOO,
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def page(results):
-    return results(NOTEBOOK)
-
-
-def test_what_this_machine_can_measure_is_live_and_the_rest_is_replayed(page):
-    assert set(page.names) == set(NEEDS)
-    for name, needs in NEEDS.items():
-        here = all(HERE[capability].available for capability in needs.split(","))
-        assert page.evidence(name).live == here, name
 
 
 def test_the_chain_begins_with_the_process_that_the_engine_names(page):

@@ -9,33 +9,15 @@ import sys
 import numpy as np
 import pytest
 
-from gpubook import machine
 from tests.notebooks.pages import names, outputs, source
 
 NOTEBOOK = "04-your-first-image"
-HERE = machine.probe().capabilities
-NAMES = {
-    "build", "first-run", "history", "rebuild", "background", "stop", "ended", "mount", "volume",
-    "exercise-3", "exercise-4",
-}  # fmt: skip
 PRINTED = re.compile(r"(torch|plain Python): N = (\d+), ([\d.]+) s, ([\d.]+) GFLOP/s\n")
-
-
-@pytest.fixture(scope="module")
-def page(results):
-    return results(NOTEBOOK)
 
 
 @pytest.fixture(scope="module")
 def steps():
     return names(NOTEBOOK, "steps")["steps"]
-
-
-def test_what_this_machine_can_measure_is_live_and_the_rest_is_replayed(page):
-    assert set(page.names) == NAMES
-    for name in NAMES:
-        needs = ("docker", "host") if name == "mount" else ("docker",)
-        assert page.evidence(name).live == all(HERE[n].available for n in needs), name
 
 
 def test_the_first_build_runs_every_step(page, steps):

@@ -10,12 +10,12 @@ import pytest
 
 from gpubook import doctor, injection
 from gpubook.evidence.records import recordings_of
-from tests.captured import CAPTURES, observation
+from tests.captured import observation
 from tests.conftest import ROOT
 from tests.notebooks import pages
 from tools.import_captures import FOLDERS
 
-NAME = "05-nvidia-container-toolkit"
+NOTEBOOK = "05-nvidia-container-toolkit"
 WAYS = {"--gpus": "gpus", "--device": "device", "--runtime": "runtime"}
 WORKLOADS = ("workload-gpus", "workload-device", "workload-runtime")
 
@@ -24,28 +24,19 @@ def machine_of(recording):
     return recording["provenance"]["machine"]["name"]
 
 
-@pytest.fixture
-def page(results):
-    return results(NAME)
-
-
 @pytest.fixture(scope="module")
 def rules():
-    return pages.names(NAME, "rules")
-
-
-def outputs(page, name):
-    return [step["stdout"] for step in page.evidence(name).data["steps"]]
+    return pages.names(NOTEBOOK, "rules")
 
 
 def test_the_toolkit_is_new_enough_for_cdi_and_lists_all_gpus(page):
-    version = re.search(r"CLI version (\d+)\.(\d+)", outputs(page, "toolkit-version")[0])
+    version = re.search(r"CLI version (\d+)\.(\d+)", pages.printed(page, "toolkit-version")[0])
     assert (int(version[1]), int(version[2])) >= (1, 14)
-    assert "nvidia.com/gpu=all" in outputs(page, "cdi-list")[0].splitlines()
+    assert "nvidia.com/gpu=all" in pages.printed(page, "cdi-list")[0].splitlines()
 
 
 def test_the_dry_run_adds_the_runtime_and_at_most_switches_cdi_on(page):
-    text = outputs(page, "configure-dry-run")[0]
+    text = pages.printed(page, "configure-dry-run")[0]
     after = json.loads(text[text.index("{\n") :])
     runtime = after["runtimes"]["nvidia"]
     assert runtime["path"].rsplit("/", 1)[-1] == "nvidia-container-runtime"
@@ -55,7 +46,7 @@ def test_the_dry_run_adds_the_runtime_and_at_most_switches_cdi_on(page):
 
 
 def test_docker_info_names_the_runtime_the_default_and_the_cdi_devices(page):
-    lines = [line.strip() for line in outputs(page, "docker-info")[0].splitlines()]
+    lines = [line.strip() for line in pages.printed(page, "docker-info")[0].splitlines()]
     (runtimes,) = [line for line in lines if line.startswith("Runtimes:")]
     assert {"runc", "io.containerd.runc.v2", "nvidia"} <= set(runtimes.split())
     assert "CDI spec directories:" in lines
@@ -78,14 +69,14 @@ def test_the_three_requests_are_three(page):
 
 
 def test_the_table_agrees_with_what_the_containers_showed(page, rules):
-    engine, toolkit, *counts = outputs(page, "paths-shown")
+    engine, toolkit, *counts = pages.printed(page, "paths-shown")
     for request, count in zip(WAYS, counts, strict=True):
         path = rules["path"](request, engine, toolkit)
         assert path != "refused"
         assert (path == "legacy") == (count.strip() != "0"), request
 
 
-@pytest.mark.parametrize("recording", recordings_of(ROOT, NAME, "paths-shown"), ids=machine_of)
+@pytest.mark.parametrize("recording", recordings_of(ROOT, NOTEBOOK, "paths-shown"), ids=machine_of)
 def test_the_table_agrees_with_what_was_recorded(rules, recording):
     engine, toolkit, *counts = [step["stdout"] for step in recording["data"]["steps"]]
     paths = [rules["path"](request, engine, toolkit) for request in WAYS]
@@ -152,7 +143,7 @@ def test_a_gpu_that_is_not_there_is_refused(page):
 
 
 def test_the_doctor_that_the_page_names_knows_each_refusal(page):
-    texts = outputs(page, "wrong-requests")
+    texts = pages.printed(page, "wrong-requests")
     causes = [doctor.diagnose(text).problems[0].rule.id for text in texts]
     assert causes == ["runtime-unknown", "cdi-unresolvable", "no-gpu-asked", "no-engine"]
 
@@ -167,7 +158,7 @@ def test_all_steps_of_the_chapter_are_there(page):
 def test_exercise_2_one_host_has_one_driver_whatever_the_request(page):
     by_host: dict = {}
     for name, version in zip(WORKLOADS, page.solution(2), strict=True):
-        assert f"NVIDIA-SMI {version}" in outputs(page, name)[0]
+        assert f"NVIDIA-SMI {version}" in pages.printed(page, name)[0]
         host = page.evidence(name).record["provenance"]["machine"]["name"]
         by_host.setdefault(host, set()).add(version)
     assert all(len(versions) == 1 for versions in by_host.values()), by_host

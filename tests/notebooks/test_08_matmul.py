@@ -1,10 +1,8 @@
-"""What page 08 measured, live or replayed, must be so; its loop and rules agree with the library's."""
+"""What page 08 measured, live or replayed, must be so; its loop and rules are the library's."""
 
-import json
 import math
 import statistics
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +10,10 @@ from gpubook import machine
 from gpubook.evidence import load_recording
 from gpubook.matmul import kinds, peaks, products, timing, unit
 from tests.captured import KERNELS
+from tests.conftest import ROOT
+from tests.notebooks import pages
 from tests.unit.test_matmul_timing import FakeGpu
 
-ROOT = Path(__file__).parents[2]
 NOTEBOOK = "08-matmul"
 GPU = machine.probe().capabilities["gpu"].available
 CHAPTER = ROOT / "recordings" / "a4000-2023" / NOTEBOOK / "products.json"
@@ -26,20 +25,8 @@ ROW = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def page(results):
-    return results(NOTEBOOK)
-
-
 def all_rows(page):
     return page.evidence("products-cpu").data["rows"] + page.evidence("products").data["rows"]
-
-
-def test_the_cpus_evidence_is_measured_here_and_the_gpus_wherever_there_is_one(page):
-    for name in ("one-product", "float64-check", "products-cpu", "naive-cpu", "command"):
-        assert page.evidence(name).live, name
-    for name in ("no-wait", "naive-gpu", "formats", "products"):
-        assert page.evidence(name).live == GPU, name
 
 
 def test_a_call_comes_back_before_the_product_is_over(page):
@@ -129,13 +116,6 @@ def test_the_pages_loop_and_mat_mul_agree_on_every_format(page):
         assert row["tflops"] == pytest.approx(library[row["format"].lower()], rel=0.25)
 
 
-def cell(name):
-    """The code of one of the page's cells, without its magic."""
-    content = json.loads((ROOT / "notebooks" / f"{NOTEBOOK}.ipynb").read_text(encoding="utf-8"))
-    (source,) = ["".join(c["source"]) for c in content["cells"] if c["id"] == name]
-    return source
-
-
 @dataclass
 class FakeTorch:
     """As much of torch as the page's loop uses, around a GPU whose clock is known."""
@@ -156,8 +136,7 @@ class FakeTorch:
 
 
 def page_seconds(gpu, runs=4):
-    names = {"torch": FakeTorch(gpu)}
-    exec(cell("time-on-gpu"), names)
+    names = pages.names(NOTEBOOK, "time-on-gpu", torch=FakeTorch(gpu))
     return names["time_on_gpu"](gpu.run, runs)
 
 
@@ -178,9 +157,7 @@ def test_the_pages_loop_and_the_librarys_do_the_same_on_the_same_gpu():
 
 
 def page_rules():
-    names: dict = {}
-    exec(cell("rules"), names)
-    return names
+    return pages.names(NOTEBOOK, "rules")
 
 
 def test_the_pages_rules_and_the_librarys_agree_on_every_published_kernel():

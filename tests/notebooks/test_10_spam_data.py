@@ -1,7 +1,6 @@
 """Page 10: the whole collection was read, copies do not leak, and the baseline is no straw man."""
 
 import collections
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,28 +8,10 @@ import pytest
 from sklearn import metrics as reference
 
 from gpubook.spam import data, metrics
+from tests.notebooks import pages
 from tests.notebooks.judge import average_precision
 
-ROOT = Path(__file__).resolve().parents[2]
-NAME = "10-spam-data"
-
-
-@pytest.fixture(scope="module")
-def page(results):
-    return results(NAME)
-
-
-@pytest.fixture(scope="module")
-def kept(executed):
-    text = (executed / "artifacts" / NAME / "split.json").read_text(encoding="utf-8")
-    return json.loads(text)
-
-
-def cell(name):
-    """The code of one of the page's cells."""
-    content = json.loads((ROOT / "notebooks" / f"{NAME}.ipynb").read_text(encoding="utf-8"))
-    (source,) = ["".join(c["source"]) for c in content["cells"] if c["id"] == name]
-    return source
+NOTEBOOK = "10-spam-data"
 
 
 def test_every_message_of_the_collection_was_counted(page):
@@ -46,8 +27,7 @@ def test_the_pages_reading_and_the_librarys_give_the_same_messages():
         {"spam": "0", "text": "one\nspam\ttwo\n\nham\tthree\tfour"},
         {"spam": "1", "text": "five"},
     ]
-    names = {"rows": rows}
-    exec(cell("whole-code"), names)
+    names = pages.names(NOTEBOOK, "whole-code", rows=rows)
     assert names["messages"] == [(0, "one"), (1, "two"), (0, "three\tfour"), (1, "five")]
     table = ",spam,text\n" + "\n".join(
         f'{n},{row["spam"]},"{row["text"]}"' for n, row in enumerate(rows)
@@ -65,14 +45,14 @@ def test_the_pages_families_are_the_librarys(page):
     assert counted["largest_family"] == max(collections.Counter(families).values())
 
 
-def test_the_pages_three_parts_are_the_librarys(page, kept):
-    _, _, split = data.prepare(seed=2023)
-    for name, part in kept.items():
-        ours = getattr(split, name)
+def test_the_pages_three_parts_are_the_librarys(page, split):
+    _, _, library = data.prepare(seed=2023)
+    for name, part in split.items():
+        ours = getattr(library, name)
         assert (part["texts"], part["labels"]) == (list(ours.texts), list(ours.labels)), name
     rows = {row["part"]: row for row in page.evidence("split").data}
     assert list(rows) == ["train", "validation", "test"]
-    for name, part in kept.items():
+    for name, part in split.items():
         spam = sum(part["labels"])
         assert (rows[name]["messages"], rows[name]["spam"]) == (len(part["texts"]), spam)
         assert rows[name]["share"] == pytest.approx(653 / 5171, abs=0.005)
@@ -82,18 +62,18 @@ def test_the_pages_three_parts_are_the_librarys(page, kept):
 def test_the_pages_division_and_the_librarys_agree_for_any_seed(seed):
     labels = [int(i % 7 == 0) for i in range(300)]
     families = [i // 3 for i in range(300)]
-    names = {"np": np, "labels": labels, "family": np.array(families), "SEED": seed}
-    exec(cell("split-code"), names)
+    given = {"np": np, "labels": labels, "family": np.array(families), "SEED": seed}
+    names = pages.names(NOTEBOOK, "split-code", **given)
     texts = data.Messages(tuple(map(str, range(300))), tuple(labels))
     split = data.split(texts, families=families, seed=seed)
     for name, part in names["divided"].items():
         assert [str(i) for i in part] == list(getattr(split, name).texts)
 
 
-def test_the_baselines_scores_are_those_of_its_predictions(page, kept):
+def test_the_baselines_scores_are_those_of_its_predictions(page, split):
     linear = page.evidence("baseline").data
     labels, probabilities = linear["labels"], linear["probabilities"]
-    assert labels == kept["test"]["labels"]
+    assert labels == split["test"]["labels"]
     called = [int(p >= 0.5) for p in probabilities]
     assert linear["f1"] == pytest.approx(reference.f1_score(labels, called))
     assert linear["pr_auc"] == pytest.approx(average_precision(labels, probabilities))
@@ -121,5 +101,3 @@ def test_copies_leak_from_a_random_split_and_not_from_the_pages(page):
     asked = collections.Counter(data.fingerprint(texts[i]) for i in order[:cut])
     assert answer["messages"] == asked.total()
     assert answer["leaked"] == sum(n for text, n in asked.items() if trained_on[text]) > 0
-
-

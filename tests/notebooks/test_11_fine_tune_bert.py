@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,46 +13,18 @@ from gpubook import machine
 from gpubook.evidence import load_recording
 from gpubook.spam import batches, metrics
 from gpubook.spam.predict import Classifier
+from tests.conftest import ROOT
+from tests.notebooks import pages
 from tests.notebooks.judge import average_precision
 
-ROOT = Path(__file__).resolve().parents[2]
-NAME = "11-fine-tune-bert"
+NOTEBOOK = "11-fine-tune-bert"
 GPU = machine.probe().capabilities["gpu"].available
 EPOCHS = 3
 
 
 @pytest.fixture(scope="module")
-def page(results):
-    return results(NAME)
-
-
-@pytest.fixture(scope="module")
 def judged(page):
     return page.evidence("judged").data
-
-
-@pytest.fixture(scope="module")
-def folder(executed):
-    return executed / "artifacts" / NAME / "bert_spam_classifier"
-
-
-@pytest.fixture(scope="module")
-def split(executed):
-    text = (executed / "artifacts" / "10-spam-data" / "split.json").read_text(encoding="utf-8")
-    return json.loads(text)
-
-
-def cell(name):
-    """The code of one of the page's cells."""
-    content = json.loads((ROOT / "notebooks" / f"{NAME}.ipynb").read_text(encoding="utf-8"))
-    (source,) = ["".join(c["source"]) for c in content["cells"] if c["id"] == name]
-    return source
-
-
-def test_everything_was_trained_and_judged_here(page):
-    for name in ("padding", "training", "watch", "judged", "saved"):
-        assert page.evidence(name).live, name
-    assert page.evidence("nvidia-smi-training").live == GPU
 
 
 def test_the_model_is_good_on_messages_it_has_never_seen(judged, split):
@@ -76,7 +47,7 @@ def test_the_scores_are_those_of_the_predictions(judged):
 
 
 def test_the_pages_loop_is_as_good_as_the_commands_within_the_intervals(judged):
-    command = load_recording(ROOT / "recordings/h100" / NAME / "training.json")["data"]
+    command = load_recording(ROOT / "recordings/h100" / NOTEBOOK / "training.json")["data"]
     assert command["test_predictions"]["labels"] == judged["labels"], "the same test part"
     low, high = judged["f1_interval"]
     low2, high2 = command["test_at_threshold"]["f1_interval"]
@@ -128,8 +99,7 @@ def test_sorting_by_length_leaves_little_padding(page):
 
 @pytest.mark.parametrize("size", [4, 32])
 def test_the_pages_batches_are_the_librarys(size):
-    names: dict = {}
-    exec(cell("batches"), names)
+    names = pages.names(NOTEBOOK, "batches")
     lengths = np.random.default_rng(1).integers(2, 128, 501).tolist()
     for epoch in (0, 1):
         ours = batches.plan(lengths, size, seed=2023, epoch=epoch)
@@ -137,9 +107,8 @@ def test_the_pages_batches_are_the_librarys(size):
 
 
 def test_the_pages_share_of_padding_is_the_librarys(page, split):
-    names: dict = {"lengths": [3, 5, 9, 2]} | {"np": np, "SEED": 0, "BATCH_SIZE": 2}
-    exec(cell("batches"), names)
-    exec(cell("padding-share"), names)
+    given = {"lengths": [3, 5, 9, 2], "np": np, "SEED": 0, "BATCH_SIZE": 2}
+    names = pages.names(NOTEBOOK, "batches", "padding-share", **given)
     plan = [[0, 1], [2, 3]]
     for width in (None, 12):
         ours = batches.padding_share(names["lengths"], plan, width=width)
@@ -156,7 +125,7 @@ def test_the_moment_of_nvidia_smi_is_this_gpus_or_a_recording(page):
 
 
 def test_the_2023_reading_of_nvidia_smi_is_the_chapters():
-    record = load_recording(ROOT / "recordings/a4000-2023" / NAME / "nvidia-smi-training.json")
+    record = load_recording(ROOT / "recordings/a4000-2023" / NOTEBOOK / "nvidia-smi-training.json")
     assert record["provenance"]["machine"]["name"] == "a4000-2023"
     assert "2023" in record["provenance"]["source"]
     data = record["data"]
@@ -166,7 +135,7 @@ def test_the_2023_reading_of_nvidia_smi_is_the_chapters():
     assert data["gpu_memory_total_bytes"] == 16376 * 2**20
 
 
-RECORDED = sorted((ROOT / "recordings").glob(f"*/{NAME}/training.json"))
+RECORDED = sorted((ROOT / "recordings").glob(f"*/{NOTEBOOK}/training.json"))
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.parent.name)
@@ -179,9 +148,7 @@ def test_a_recorded_training_on_a_gpu_was_watched(path):
     assert watch["samples"][-1]["seconds"] >= training["training_seconds"]
 
 
-def test_the_saved_folder_works_with_plain_transformers_and_no_network(
-    page, judged, split, folder
-):
+def test_the_saved_folder_works_with_plain_transformers_and_no_network(page, judged, split, folder):
     sizes = {row["file"]: row["bytes"] for row in page.evidence("saved").data}
     assert sizes == {f.name: f.stat().st_size for f in folder.iterdir()}
     assert {"model.safetensors", "config.json", "tokenizer.json", "metrics.json"} <= set(sizes)
@@ -243,5 +210,3 @@ def test_a_careful_threshold_costs_recall(page, judged, folder):
     assert answer["precision"] == pytest.approx(reference.precision_score(judged["labels"], called))
     if answer["threshold"] >= judged["threshold"]:
         assert answer["recall"] <= judged["recall"]
-
-

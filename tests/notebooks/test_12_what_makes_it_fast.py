@@ -1,41 +1,22 @@
 """Page 12: a ladder in rounds, with its spread; what is claimed of it is a wide ratio."""
 
-import json
-import statistics
-from pathlib import Path
+import itertools
+import os
 
 import pytest
 import transformers
 
-from gpubook import machine
 from gpubook.evidence import load_recording
 from gpubook.spam import assets
+from tests.conftest import ROOT
+from tests.notebooks import pages
 
-ROOT = Path(__file__).resolve().parents[2]
-NAME = "12-what-makes-it-fast"
-GPU = machine.probe().capabilities["gpu"].available
-
-
-@pytest.fixture(scope="module")
-def page(results):
-    return results(NAME)
+NOTEBOOK = "12-what-makes-it-fast"
 
 
 @pytest.fixture(scope="module")
 def ladder(page):
     return page.evidence("ladder").data
-
-
-def cell(name):
-    """The code of one of the page's cells."""
-    content = json.loads((ROOT / "notebooks" / f"{NAME}.ipynb").read_text(encoding="utf-8"))
-    (source,) = ["".join(c["source"]) for c in content["cells"] if c["id"] == name]
-    return source
-
-
-def test_the_ladder_is_measured_here_and_the_graph_wherever_there_is_a_gpu(page):
-    assert page.evidence("ladder").live
-    assert page.evidence("graph").live == GPU
 
 
 def test_each_rung_has_its_spread_and_stands_over_the_first(ladder):
@@ -65,10 +46,9 @@ def test_the_best_rung_is_several_times_the_first(ladder):
 
 
 def test_each_rung_changes_one_lever_of_the_rung_above():
-    names = {"device": "cpu", "bf16": True}
-    exec(cell("ladder-code"), names)
+    names = pages.names(NOTEBOOK, "ladder-code", device="cpu", bf16=True)
     rungs = list(names["ladder_of"].values())
-    for above, rung in zip(rungs, rungs[1:], strict=False):
+    for above, rung in itertools.pairwise(rungs):
         assert sum(above[key] != rung[key] for key in rung) == 1
     first, last = rungs[0], rungs[-1]
     assert (first["pad_to"], first["size"], first["bf16"]) == (128, 16, False)
@@ -77,8 +57,7 @@ def test_each_rung_changes_one_lever_of_the_rung_above():
 
 def test_the_operations_of_a_token_are_six_for_each_weight_of_a_layers_products(monkeypatch):
     monkeypatch.setenv("BERT", str(assets.model_path()))
-    names: dict = {"os": __import__("os")}
-    exec(cell("mfu"), names)
+    names = pages.names(NOTEBOOK, "mfu", os=os)
     config = transformers.AutoConfig.from_pretrained(assets.model_path())
     network = transformers.AutoModel.from_config(config)
     weights = sum(
@@ -97,7 +76,7 @@ def test_a_replayed_step_does_not_wait_for_python(page):
         assert 0 < row["lowest"] <= row["messages_per_second"] <= row["highest"]
 
 
-RECORDED = sorted((ROOT / "recordings").glob(f"*/{NAME}/ladder.json"))
+RECORDED = sorted((ROOT / "recordings").glob(f"*/{NOTEBOOK}/ladder.json"))
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.parent.name)
@@ -113,5 +92,3 @@ def test_a_recorded_ladder_of_the_commands_steps_ends_in_graphs_that_end_the_wai
 
 
 # The exercises
-
-

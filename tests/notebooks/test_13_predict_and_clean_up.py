@@ -9,26 +9,14 @@ from sklearn import metrics as reference
 
 from gpubook.spam import data
 from gpubook.spam.predict import Classifier
-from tests.conftest import ROOT
+from tests.notebooks import pages
 
-NAME = "13-predict-and-clean-up"
-
-
-@pytest.fixture(scope="module")
-def page(results):
-    return results(NAME)
-
-
-@pytest.fixture(scope="module")
-def folder(executed):
-    return executed / "artifacts" / "11-fine-tune-bert" / "bert_spam_classifier"
+NOTEBOOK = "13-predict-and-clean-up"
 
 
 def ours():
     """The messages that the page's authors wrote, in full: the table cuts them short."""
-    cells = json.loads((ROOT / "notebooks" / f"{NAME}.ipynb").read_text(encoding="utf-8"))["cells"]
-    (source,) = ("".join(cell["source"]) for cell in cells if cell["id"] == "ours")
-    return ast.literal_eval(source.partition("=")[2].strip())
+    return ast.literal_eval(pages.source(NOTEBOOK, "ours").partition("=")[2].strip())
 
 
 def test_the_saved_model_predicts_what_it_did_when_it_was_trained(page, results):

@@ -4,25 +4,9 @@ import re
 
 import pytest
 
-from gpubook import machine
+from tests.notebooks.pages import printed
 
-NAME = "14-beyond-one-machine"
-
-
-@pytest.fixture(scope="module")
-def page(results):
-    return results(NAME)
-
-
-def printed(page, name):
-    return [step["stdout"] for step in page.evidence(name).data["steps"]]
-
-
-def test_what_needs_slurm_is_live_where_slurm_is_and_replayed_elsewhere(page):
-    here = machine.probe().capabilities["slurm"].available
-    needing = [n for n in page.names if page.evidence(n).record["needs"] == ["slurm"]]
-    assert {"nodes", "submit", "requeue", "log", "accounting", "scores"} <= set(needing)
-    assert all(page.evidence(name).live == here for name in needing)
+NOTEBOOK = "14-beyond-one-machine"
 
 
 def test_the_head_of_the_script_is_the_files(page):

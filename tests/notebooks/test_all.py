@@ -45,10 +45,76 @@ def test_every_cell_was_executed_and_took_time(executed, name):
     assert result["evidences"], "a page without evidence shows nothing that was measured"
 
 
+NEEDS = {
+    "01-first-container": {
+        "docker": "hello starts docker-version docker-info settings exercise-3 exercise-4",
+        "docker,host": "systems daemon-json",
+        "docker,gpu,toolkit": "gpu-starts",
+    },
+    "02-behind-docker-run": {
+        "docker": "exercise-3",
+        "docker,host": "start chain daemons runc-life end",
+        "docker,host,root": "oci-spec exercise-4",
+    },
+    "03-what-a-container-is-made-of": {
+        "docker": "start namespaces two-numbers limits stats root-mount changes removal "
+        "exercise-3 exercise-4",
+        "docker,host,root": "note after",
+    },
+    "04-your-first-image": {
+        "docker": "build first-run history rebuild background stop ended volume exercise-3 "
+        "exercise-4",
+        "docker,host": "mount",
+    },
+    "05-nvidia-container-toolkit": {
+        "docker": "wrong-requests wrong-driver",
+        "toolkit": "toolkit-version cdi-list configure-dry-run",
+        "docker,toolkit": "docker-info",
+        "docker,gpu": "workload-device",
+        "docker,gpu,toolkit": "workload-gpus workload-runtime paths-shown wrong-gpu-requests",
+    },
+    "06-inside-a-gpu-container": {
+        "docker": "plain exercise-3",
+        "docker,gpu": "riddle-device names",
+        "docker,gpu,toolkit": "riddle-gpus looks",
+        "docker,gpu,host,root,toolkit": "specs",
+    },
+    "07-a-device-of-your-own": {
+        "docker,host,root": "lamp-files lamp lamp-removed lamp-gone exercise-3 exercise-4",
+        "gpu,toolkit": "specification",
+    },
+    "08-matmul": {
+        "": "one-product float64-check naive-cpu products-cpu command",
+        "gpu": "no-wait naive-gpu formats products",
+    },
+    "09-roofline": {"": "copy sweep bounds", "gpu": "roofline-gpu"},
+    "10-spam-data": {"": "data split baseline"},
+    "11-fine-tune-bert": {
+        "": "padding training watch judged saved",
+        "gpu": "nvidia-smi-training",
+    },
+    "12-what-makes-it-fast": {"": "ladder", "gpu": "graph"},
+    "13-predict-and-clean-up": {
+        "": "model-folder no-message two-messages seen-before unseen test mistakes thresholds "
+        "attacks speed",
+        "docker": "clean-up",
+    },
+    "14-beyond-one-machine": {
+        "": "script",
+        "slurm": "short-bert one-machine nodes submit requeue log accounting scores exercise-3 "
+        "exercise-4",
+    },
+}
+"""What each page shows, by what a machine must have to measure it."""
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_nothing_is_replayed_that_this_machine_could_measure(results, name):
     here = machine.probe()
-    for item in results(name).result["evidences"]:
+    evidences = results(name).result["evidences"]
+    needs = {item["record"]["name"]: ",".join(item["record"]["needs"]) for item in evidences}
+    assert needs == {n: need for need, names in NEEDS[name].items() for n in names.split()}
+    for item in evidences:
         missing = here.missing(item["record"]["needs"])
         expected = "recorded" if missing else "live"
         assert item["mode"] == expected, item["record"]["name"]

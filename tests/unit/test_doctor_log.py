@@ -227,32 +227,9 @@ def test_the_pipe_is_read_and_json_is_for_tools():
     assert data["problems"][0]["sources"]
 
 
-@pytest.mark.parametrize("name", ["missing.log", "."])
-def test_a_file_that_cannot_be_read_is_misuse_on_one_line(name, tmp_path):
-    done = gpubook("doctor", str(tmp_path / name))
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("gpubook: cannot read ")
-    assert done.stderr.count("\n") == 1
-
-
-def test_a_closed_standard_input_is_misuse_on_one_line():
-    done = subprocess.run(
-        ["sh", "-c", f"{sys.executable} -m gpubook.cli doctor - <&-"],
-        capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr.startswith("gpubook: standard input is closed: ")
-    assert done.stderr.count("\n") == 1
-
-
 def test_a_file_name_cannot_control_the_terminal(tmp_path):
     log = tmp_path / "\x1b[2Jfine.log"
     log.write_text("all is well\n", encoding="utf-8")
     done = gpubook("doctor", str(log))
     assert done.returncode == 0
-    assert "\x1b" not in done.stdout + gpubook("doctor", f"{log}.missing").stderr
-
-
-def test_an_unknown_option_is_misuse():
-    assert gpubook("doctor", "--fix").returncode == 2
+    assert "\x1b" not in done.stdout
