@@ -192,6 +192,16 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not a finite number")
 
 
+def list_of(value: Any) -> list:
+    """``value`` if it is a list, else an empty one: a document's part may be missing or odd."""
+    return value if isinstance(value, list) else []
+
+
+def dict_of(value: Any) -> dict:
+    """``value`` if it is a dictionary, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
 def packaged(package: str, name: str) -> str:
     """The text of a data file of this library: ``packaged("gpubook.doctor", "rules.toml")``."""
     return resources.files(package).joinpath(name).read_text("utf-8")

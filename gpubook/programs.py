@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 LIMIT = 2**20
 """The most bytes that are kept of an output."""
-_PARENT_DEATH_SIGNAL = 1  # of prctl(2)
+PARENT_DEATH_SIGNAL, CHILD_SUBREAPER = 1, 36  # of prctl(2)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def run(
         stderr=subprocess.STDOUT if merged else subprocess.PIPE,
         bufsize=0,  # or closing waits for a reader
         start_new_session=True,
-        preexec_fn=_end_with_parent,
+        preexec_fn=lambda: prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM),
         **more,
     ) as process:
         try:
@@ -89,6 +89,7 @@ def ends_of(stream: BinaryIO, limit: int = LIMIT) -> bytes:
     return bytes(head + line + tail)
 
 
-def _end_with_parent() -> None:
+def prctl(option: int, value: int) -> None:
+    """Ask Linux something for this process (prctl(2)); elsewhere, do without."""
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(option, value)

@@ -24,6 +24,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from gpubook.book.directives import add_directive, raw
+from gpubook.book.words import brief
 from gpubook.evidence import Evidence, load_recording
 from gpubook.evidence.display import chip, inline_svg
 
@@ -63,21 +64,17 @@ _EARLY = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 340 118">
 def early_svg(data: dict) -> str:
     """When the call came back and when the product was over (s), to scale."""
     return _EARLY.format(
-        returned=_duration(data["returned_s"]),
-        finished=_duration(data["finished_s"]),
+        returned=brief(data["returned_s"]),
+        finished=brief(data["finished_s"]),
         short=max(2.0, 334 * data["returned_s"] / data["finished_s"]),
     )
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds * 1e6:.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.2g} ms"
 
 
 def early(root: Path, place: str) -> str:
     """The two bars of a recording, and where it was made."""
     record = load_recording(root / "recordings" / f"{place}.json")
     data = record["data"]
-    times = [_duration(data[key]) for key in ("returned_s", "finished_s")]
+    times = [brief(data[key]) for key in ("returned_s", "finished_s")]
     alt = f"Two bars to scale: {' and '.join(times)}."
     drawing = inline_svg(early_svg(data), name="gb-early", alt=alt)
     note = chip(Evidence(record, live=False)).markup

@@ -14,6 +14,7 @@ from sphinx.application import Sphinx
 
 from gpubook.book import what_if
 from gpubook.book.directives import add_directive, with_script
+from gpubook.book.words import brief
 from gpubook.errors import BookError
 from gpubook.matmul.kinds import KINDS
 
@@ -80,13 +81,6 @@ def controls(half: str, data: dict) -> str:
     )
 
 
-def _time(seconds: float) -> str:
-    size, unit = next(
-        ((size, unit) for size, unit in ((1, "s"), (1e-3, "ms")) if seconds >= size), (1e-6, "µs")
-    )
-    return f"{seconds / size:.3g} {unit}"
-
-
 def rows(half: str, root: Path) -> list[list[str]]:
     """The table: what was recorded, the least by the formula, and how many times that it took."""
     cards = {card.name: card for card in what_if.cards(root)}
@@ -100,7 +94,7 @@ def rows(half: str, root: Path) -> list[list[str]]:
             answer = what_if.step(card, kind, row["batch"], row["length"])
             what = [row["name"], f"{row['batch']} × {row['length']}"]
         ratio = row["seconds"] / answer["seconds"]
-        times = [_time(row["seconds"]), _time(answer["seconds"]), f"{ratio:.3g}"]
+        times = [brief(row["seconds"]), brief(answer["seconds"]), f"{ratio:.3g}"]
         machine = f"{row['card']} ({row['machine']})"
         lines.append([machine, kind.title, *what, *times, answer["bound"]])
     return lines

@@ -16,6 +16,13 @@ def duration(seconds: float) -> str:
     return f"{minutes:.1f} minutes" if minutes < 10 else f"{minutes:.0f} minutes"
 
 
+def brief(seconds: float) -> str:
+    """``"1.2 s"``, ``"3.4 ms"``, ``"56 µs"``: three digits."""
+    sizes = ((1, "s"), (1e-3, "ms"), (1e-6, "µs"))
+    size, unit = next((s for s in sizes if seconds >= s[0]), sizes[-1])
+    return f"{seconds / size:.3g} {unit}"
+
+
 def reading_minutes(text: str) -> int:
     """Minutes that a text takes: every word of it counts, code and tables as well."""
     return max(1, round(len(re.findall(r"\w+", text)) / WORDS_A_MINUTE))

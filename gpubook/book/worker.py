@@ -12,7 +12,6 @@ names the processes that had to be ended.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import resource
@@ -25,12 +24,12 @@ from typing import Any
 
 from gpubook import files
 from gpubook.evidence.records import write_json
+from gpubook.programs import CHILD_SUBREAPER, PARENT_DEATH_SIGNAL, prctl
 
 OUTPUT_BYTES = 16 * 2**20
 """The most that a notebook's cells may print and show."""
 _GRACE_SECONDS = 1  # for what a kernel had started to end by itself
 _KIND_SECONDS = 10  # for a notebook over its time to be kept as far as it came
-_PARENT_DEATH_SIGNAL, _CHILD_SUBREAPER = 1, 36  # of prctl(2)
 
 
 def main(job_file: str) -> int:
@@ -50,8 +49,8 @@ def main(job_file: str) -> int:
 
     for number in (signal.SIGTERM, signal.SIGQUIT):
         signal.signal(number, stop)
-    _prctl(_CHILD_SUBREAPER, 1)  # a daemon whose parent has ended becomes our child, and is found
-    _prctl(_PARENT_DEATH_SIGNAL, signal.SIGQUIT)
+    prctl(CHILD_SUBREAPER, 1)  # a daemon whose parent has ended becomes our child, and is found
+    prctl(PARENT_DEATH_SIGNAL, signal.SIGQUIT)
     if os.getppid() != job["owner"]:
         return 1
     worker = os.fork()
@@ -83,7 +82,7 @@ def _end_descendants() -> list[str]:
 
 def _work(job: dict[str, Any]) -> int:
     """Execute the job."""
-    _prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
     for number in (signal.SIGTERM, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     work = Path(job["work"])
@@ -199,12 +198,6 @@ def _gpu_memory() -> Iterator[dict[str, int | None]]:
     samples = [sample["gpu_memory_bytes"] for sample in sampler.samples]
     if None not in samples:
         used["gpu_memory_bytes"] = max(samples) - samples[0]
-
-
-def _prctl(option: int, value: int) -> None:
-    """Ask Linux something for this process; elsewhere, do without."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(option, value)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from typing import Any
 from gpubook.doctor.common import engine_info, has_gpu
 from gpubook.doctor.facts import Facts, Unread
 from gpubook.doctor.finding import OK, WARNING, Finding, ok, say
+from gpubook.files import dict_of
 from gpubook.machine.host import numbers
-from gpubook.machine.info import dict_of, has_toolkit
+from gpubook.machine.info import has_toolkit
 
 CDI_KNOWN = (25,)
 CDI_DEFAULT = (28, 2)

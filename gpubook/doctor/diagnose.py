@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
 from typing import BinaryIO
@@ -172,11 +172,6 @@ def _around(line: bytes, offset: int) -> bytes:
     return line[-500:]
 
 
-def _blocks(stream: BinaryIO) -> Iterator[bytes]:
-    while block := stream.read(BLOCK):
-        yield block
-
-
 def diagnose(source: BinaryIO | bytes | str, rules: tuple[Rule, ...] | None = None) -> Diagnosis:
     """The causes that a log shows: an open binary file of any size, or a text.
 
@@ -188,7 +183,7 @@ def diagnose(source: BinaryIO | bytes | str, rules: tuple[Rule, ...] | None = No
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     scan = _Scan(load() if rules is None else rules)
     raw, carry, newlines, ends_open = b"", b"", 0, False
-    for block in _blocks(stream):
+    while block := stream.read(BLOCK):
         raw = carry + block
         scan.lines = newlines - carry.count(b"\n")
         newlines += block.count(b"\n")

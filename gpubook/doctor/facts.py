@@ -130,10 +130,6 @@ def _nodes(host: Host) -> dict[str, Any]:
     }
 
 
-def _nvml(host: Host) -> Driver:
-    return gpus.read() if host.real else Driver(error=NOT_ASKED)
-
-
 def _engine(host: Host) -> dict[str, Any]:
     """The engine that the docker command would use, and where that command is."""
     engine = {"info": {}, "error": "no Docker Engine answers", "kind": "", "source": ""}
@@ -203,16 +199,12 @@ def _engines(host: Host) -> list[str]:
     return [name for name, path in sockets(host.env).items() if host.path(path).exists()]
 
 
-def _mountinfo(host: Host) -> str:
-    return host.read("/proc/self/mountinfo")
-
-
 READERS: dict[str, Callable[[Host], Any]] = {
     "system": hosts.system,
     "bus": _gpus_on_bus,
     "driver": _driver,
     "nodes": _nodes,
-    "nvml": _nvml,
+    "nvml": lambda host: gpus.read() if host.real else Driver(error=NOT_ASKED),
     "engine": _engine,
     "daemon_json": _daemon_json,
     "toolkit": hosts.toolkit,
@@ -222,7 +214,7 @@ READERS: dict[str, Callable[[Host], Any]] = {
     "torch": _torch,
     "amd": _amd,
     "engines": _engines,
-    "mountinfo": _mountinfo,
+    "mountinfo": lambda host: host.read("/proc/self/mountinfo"),
 }
 
 

@@ -47,10 +47,6 @@ def squeeze(text: bytes) -> bytes:
 
 def shown(text: bytes, width: int = 400) -> str:
     """A line for people: no control characters, at most ``width`` characters."""
-    words = re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+", " ", _decode(plain(text)))
-    words = words.strip()
+    words = plain(text).decode("utf-8", errors="replace")
+    words = re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+", " ", words).strip()
     return words if len(words) <= width else words[: width - 2] + " …"
-
-
-def _decode(text: bytes) -> str:
-    return text.decode("utf-8", errors="replace")

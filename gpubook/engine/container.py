@@ -35,7 +35,7 @@ def choose_image(
                 docker.images.get(name)
                 return name
         try:
-            docker.images.pull(_with_tag(wanted[0]))
+            docker.images.pull(wanted[0])
         except APIError as error:
             here = sorted({tag for i in docker.images.list() for tag in i.tags})
             reason = str(error.explanation or error).strip().splitlines()[0]
@@ -65,8 +65,3 @@ def remove(name: str) -> None:
         return
     with answering("removing a container"), using(None) as docker, suppress(NotFound):
         docker.containers.get(name).remove(force=True)
-
-
-def _with_tag(image: str) -> str:
-    """Without a tag the SDK would pull every tag that the repository has."""
-    return image if ":" in image.rsplit("/", 1)[-1] or "@" in image else f"{image}:latest"

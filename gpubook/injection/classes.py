@@ -1,4 +1,4 @@
-"""What the NVIDIA Container Toolkit injects and what Docker brings by itself: classes.toml, asked."""
+"""What the NVIDIA Container Toolkit injects, and what Docker brings itself: classes.toml, asked."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpubook.errors import BookError
+from gpubook.files import dict_of, list_of
 from gpubook.injection.cdi import Hook
-from gpubook.machine.info import dict_of, list_of
 
 
 class MalformedInput(BookError):

@@ -118,7 +118,7 @@ def _of_context(name: str, source: str, folder: Path) -> Endpoint:
         return Endpoint(DEFAULT_HOST, f"{source}: default")
     digest = hashlib.sha256(name.encode()).hexdigest()
     meta = _read_json(folder / "contexts" / "meta" / digest / "meta.json")
-    endpoint = _mapping(_mapping(meta, "Endpoints"), "docker")
+    endpoint = files.dict_of(files.dict_of(meta.get("Endpoints")).get("docker"))
     host = endpoint.get("Host")
     if not isinstance(host, str) or not host:
         raise ContextUnknown(
@@ -148,12 +148,7 @@ def _read_json(path: Path) -> dict:
         raise UnexpectedAnswer(
             f"{error}: correct it, or move it away and type `docker info`"
         ) from None
-    return document if isinstance(document, dict) else {}
-
-
-def _mapping(document: dict, key: str) -> dict:
-    value = document.get(key)
-    return value if isinstance(value, dict) else {}
+    return files.dict_of(document)
 
 
 def connect(endpoint: Endpoint | None = None) -> DockerClient:

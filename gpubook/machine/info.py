@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpubook.files import dict_of, list_of
 from gpubook.machine.endpoint import (
     EngineError,
     UnexpectedAnswer,
@@ -71,16 +72,6 @@ def has_toolkit(info: dict) -> bool:
     """Whether the engine knows NVIDIA's runtime, or a CDI device of NVIDIA's."""
     devices = info["cdi"]["devices"]
     return "nvidia" in info["runtimes"] or any(d.startswith("nvidia.com/") for d in devices)
-
-
-def list_of(value: Any) -> list:
-    """``value`` if it is a list, else an empty one: a document's part may be missing or odd."""
-    return value if isinstance(value, list) else []
-
-
-def dict_of(value: Any) -> dict:
-    """``value`` if it is a dictionary, else an empty one."""
-    return value if isinstance(value, dict) else {}
 
 
 def _text(document: dict, key: str) -> str:

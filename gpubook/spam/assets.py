@@ -54,10 +54,9 @@ class Asset:
         return cache_folder() / self.folder
 
 
-DATASET, MODEL = (
-    Asset(**asset)
-    for asset in tomllib.loads(files.packaged("gpubook.spam", "assets.toml")).values()
-)
+_ASSETS = tomllib.loads(files.packaged("gpubook.spam", "assets.toml"))
+DATASET, MODEL = (Asset(**_ASSETS[name]) for name in ("dataset", "model"))
+
 ARCHIVE = "https://archive.ics.uci.edu/static/public/228/sms+spam+collection.zip"
 ORIGINAL_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
 

@@ -17,7 +17,7 @@ from gpubook.spam.model import (
     load_model,
     load_tokenizer,
 )
-from gpubook.spam.train import spam_probabilities
+from gpubook.spam.train import probabilities_of
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class Classifier:
 
     def probabilities(self, texts: Sequence[str], *, batch_size: int | None = None) -> list[float]:
         """Probability of spam of each text, in the order given."""
-        return spam_probabilities(
-            self.network, self.tokenizer, texts, backend=self.backend, batch_size=batch_size
-        )
+        encoded = batches.encode(self.tokenizer, texts) if texts else []
+        options = {"pad": self.tokenizer.pad_token_id or 0, "batch_size": batch_size}
+        return probabilities_of(self.network, encoded, backend=self.backend, **options)
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction a text, in the order given. Blank texts are passed over, and said."""

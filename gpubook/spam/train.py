@@ -471,15 +471,6 @@ def schedule(step: int, total: int, warmup: float) -> float:
     return max(0.0, (total - step) / max(1, total - rising))
 
 
-def spam_probabilities(
-    network, tokenizer, texts: Sequence[str], *, backend: Backend, batch_size: int | None = None
-) -> list[float]:
-    """Probability of spam of each text, in the order given, dropout off."""
-    encoded = batches.encode(tokenizer, texts) if texts else []
-    pad = tokenizer.pad_token_id or 0
-    return probabilities_of(network, encoded, pad=pad, backend=backend, batch_size=batch_size)
-
-
 def probabilities_of(
     network,
     encoded: Sequence[Sequence[int]],
