@@ -12,6 +12,7 @@ import functools
 import json
 import math
 import os
+import re
 import stat
 import sys
 import warnings
@@ -205,6 +206,23 @@ def dict_of(value: Any) -> dict:
 def packaged(package: str, name: str) -> str:
     """The text of a data file of this library: ``packaged("gpubook.doctor", "rules.toml")``."""
     return resources.files(package).joinpath(name).read_text("utf-8")
+
+
+def filled(package: str, macro: str, /, **values: Any) -> str:
+    """HTML from a macro of a package's ``markup.html`` (Jinja). What is filled in is escaped."""
+    return str(getattr(_markup(package), macro)(**values))
+
+
+@functools.cache
+def _markup(package: str) -> Any:
+    import jinja2
+
+    jinja = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    jinja.filters["code"] = lambda text: re.split(r"`([^`]+)`", text)
+    # Arrow keys and Enter stay with what has the focus; JupyterLab would move between cells.
+    jinja.globals["keys"] = jinja2.filters.Markup('data-lm-suppress-shortcuts="true"')
+    text = re.sub(r"\s*\n\s*", "", packaged(package, "markup.html"))
+    return jinja.from_string(text).module
 
 
 def broken_rule(value: Any, package: str, name: str) -> str:

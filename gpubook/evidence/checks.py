@@ -8,7 +8,6 @@ a rendered page, from a disk and in JupyterLab.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from gpubook import files
 from gpubook.errors import BookError
-from gpubook.evidence.display import KEYS, Shown, inline
+from gpubook.evidence.display import Shown, fill
 from gpubook.evidence.records import EvidenceError, follows
 
 
@@ -31,6 +30,11 @@ class Option:
     text: str
     right: bool
     feedback: str
+
+    @property
+    def verdict(self) -> str:
+        """The first word of what is said when it is chosen."""
+        return "Right." if self.right else "No."
 
 
 @dataclass(frozen=True)
@@ -141,32 +145,9 @@ def _style() -> str:
     return re.sub(r"/\*.*?\*/|\s*\n\s*", "", style, flags=re.DOTALL)
 
 
-def _form(kind: str, label: str, content: str) -> str:
-    """A form that sends nothing anywhere: its method is a dialog's."""
-    return (
-        f'<form class="{kind}" method="dialog" autocomplete="off" aria-label="{label}">'
-        f"{content}</form>"
-    )
-
-
 def show_guess(guess: Guess, name: str) -> Shown:
     """A guess: radio buttons or a number. The text form is the question."""
-    key = f"gb-guess-{html.escape(name)}"
-    if guess.options:
-        inputs = "".join(
-            f'<label><input type="radio" name="{key}" value="{html.escape(option)}" {KEYS}> '
-            f"{inline(option)}</label> "
-            for option in guess.options
-        )
-    else:
-        inputs = (
-            f'<label><input type="number" step="any" name="{key}" {KEYS}> '
-            f"{html.escape(guess.unit)}</label>"
-        )
-    legend = f"<legend><strong>Your guess.</strong> {inline(guess.text)}</legend>"
-    markup = f"<style>{_style()}</style>" + _form(
-        "gb-guess", "Your guess", f"<fieldset>{legend}{inputs}</fieldset>"
-    )
+    markup = fill("guess", asked=guess, key=f"gb-guess-{name}", style=_style())
     plain = f"Your guess: {' '.join(guess.text.split())}"
     return Shown(markup, plain + (f" ({' / '.join(guess.options)})" if guess.options else ""))
 
@@ -175,10 +156,7 @@ def show_result(guess: Guess, name: str, value: float | str) -> Shown:
     """The result, with room for the guess: a script on the rendered page puts it there."""
     number = f"{value:,.3g}" if isinstance(value, int | float) else value
     words = f"{number} {guess.unit}".strip()
-    markup = (
-        f'<p class="gb-result" data-guess="gb-guess-{html.escape(name)}">Measured: '
-        f"<strong>{html.escape(words)}</strong>.</p>"
-    )
+    markup = fill("result", key=f"gb-guess-{name}", words=words)
     return Shown(markup, f"Measured: {words}.")
 
 
@@ -187,31 +165,11 @@ def show_questions(questions: tuple[Question, ...], name: str) -> Shown:
 
     Text form: every option with its feedback.
     """
-    blocks, plain = [], []
+    plain = []
     for n, question in enumerate(questions, 1):
         plain.append(f"{n}. {' '.join(question.text.split())}")
-        options = ""
         for option, letter in zip(question.options, "abcde", strict=False):
-            options += _option(option, f"gb-check-{name}-{n}", letter)
             plain.append(f"   {letter}) {' '.join(option.text.split())}")
-            plain.append(f"      {_verdict(option)} {' '.join(option.feedback.split())}")
-        legend = f"<legend>{n}. {inline(question.text)}</legend>"
-        blocks.append(f"<fieldset>{legend}{options}</fieldset>")
-    reset = f'<button type="reset" {KEYS}>Clear my answers</button>'
-    form = _form("gb-check", "Check yourself", f"{''.join(blocks)}{reset}")
-    markup = f"<style>{_style()}</style>{form}"
+            plain.append(f"      {option.verdict} {' '.join(option.feedback.split())}")
+    markup = fill("questions", asked=questions, name=name, style=_style())
     return Shown(markup, "\n".join(plain))
-
-
-def _verdict(option: Option) -> str:
-    return "Right." if option.right else "No."
-
-
-def _option(option: Option, group: str, letter: str) -> str:
-    kind = "right" if option.right else "wrong"
-    return (
-        f'<div class="gb-option"><input type="radio" name="{group}" id="{group}-{letter}" {KEYS}>'
-        f'<label for="{group}-{letter}">{inline(option.text)}</label>'
-        f'<div role="status"><p class="gb-said gb-said-{kind}"><strong>{_verdict(option)}</strong> '
-        f"{inline(option.feedback)}</p></div></div>"
-    )

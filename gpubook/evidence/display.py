@@ -12,8 +12,10 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from gpubook import files
 from gpubook.evidence.evidence import Evidence
 
 _COLOURS = {"live": "#1a7f37", "recorded": "#9a6700"}
@@ -22,8 +24,8 @@ _COLOURS = {"live": "#1a7f37", "recorded": "#9a6700"}
 _WORDY = 32
 """A column with more characters than this in a cell holds text, and gets room to wrap it."""
 
-KEYS = 'data-lm-suppress-shortcuts="true"'
-"""Leaves arrow keys and Enter to what has the focus; JupyterLab would move between cells."""
+fill = partial(files.filled, "gpubook.evidence")
+"""HTML from a macro of markup.html."""
 
 
 class Shown:
@@ -74,30 +76,15 @@ def chip(evidence: Evidence) -> Shown:
     if evidence.why:
         details.append(f"not measured here: {evidence.why}")
     detail = " · ".join(details)
-    markup = (
-        f'<details class="gb-evidence gb-{mode}" style="border-left:0.3em solid '
-        f'{_COLOURS[mode]};padding:0 0.6em;margin:0.4em 0"><summary><strong>{mode.upper()}'
-        f'</strong> <span class="gb-evidence-name">{html.escape(name)}</span> · '
-        f"{html.escape(line)}</summary>{html.escape(detail)}</details>"
-    )
+    markup = fill("chip", evidence=evidence, colour=_COLOURS[mode], line=line, detail=detail)
     return Shown(markup, f"[{mode.upper()}] {name} · {line} ({detail})")
-
-
-def inline(text: str) -> str:
-    """Text as HTML, with code between single backticks."""
-    parts = re.split(r"`([^`]+)`", " ".join(text.split()))
-    return "".join(
-        f"<code>{html.escape(part)}</code>" if n % 2 else html.escape(part)
-        for n, part in enumerate(parts)
-    )
 
 
 def solution(why: str, sources: Sequence[Evidence]) -> Shown:
     """Why an exercise's answer is so, and which evidences it was computed from."""
     names = ", ".join(f"{e.name} ({e.mode}: {e.where})" for e in sources)
     rest = f"Computed from {names}." if names else "No measurement is needed for it."
-    note = f"<p><small>{html.escape(rest)}</small></p>"
-    markup = f'<div class="gb-solution-why"><p>{inline(why)}</p>{note}</div>'
+    markup = fill("solution", why=why, rest=rest)
     return Shown(markup, f"{' '.join(why.split())}\n{rest}")
 
 
@@ -145,19 +132,17 @@ def _columns(rows: Sequence[Mapping]) -> dict[str, str | tuple[str, str]]:
 
 def text(content: str, *, head: int | None = None) -> Shown:
     """A text as it was printed."""
-    shown, rest = _fold(content.rstrip("\n"), head)
-    markup = f'<div class="gb-terminal">{_pre(html.escape(shown))}{rest}</div>'
-    return Shown(markup, content.rstrip("\n"))
+    content = content.rstrip("\n")
+    shown, folded = _fold(content, head)
+    return Shown(fill("text", shown=shown, folded=folded), content)
 
 
-def _fold(content: str, head: int | None) -> tuple[str, str]:
-    """The first ``head`` lines, and the markup that folds the others."""
+def _fold(content: str, head: int | None) -> tuple[str, list[str]]:
+    """The first ``head`` lines, and those that are folded away."""
     lines = content.split("\n")
     if head is None or len(lines) <= head:
-        return content, ""
-    rest = _pre(html.escape("\n".join(lines[head:])))
-    summary = f"<summary>{len(lines) - head} more lines</summary>"
-    return "\n".join(lines[:head]), f'<details class="gb-more">{summary}{rest}</details>'
+        return content, []
+    return "\n".join(lines[:head]), lines[head:]
 
 
 def _cell(value: Any, spec: str) -> str:
@@ -190,14 +175,7 @@ def table(
         _kind([row.get(key) for row in rows], spec, [line[n] for line in lines])
         for n, (key, spec) in enumerate(columns)
     ]
-    head = _row('th scope="col"', heads, kinds)
-    body = "".join(_row("td", line, kinds) for line in lines)
-    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    markup = (
-        f'<div class="gb-table" role="region" tabindex="0" '
-        f'aria-label="{html.escape(caption or "table")}"><table>{title}'
-        f"<thead>{head}</thead><tbody>{body}</tbody></table></div>"
-    )
+    markup = fill("table", caption=caption, heads=heads, lines=lines, kinds=kinds)
     plain = _aligned(heads, lines)
     return Shown(markup, f"{caption}\n{plain}" if caption else plain)
 
@@ -205,14 +183,8 @@ def table(
 def _kind(values: Sequence[Any], spec: str, texts: Sequence[str]) -> str:
     """A column's class: numbers stand at the right, long texts get room to wrap."""
     if spec and any(isinstance(value, int | float) for value in values):
-        return ' class="gb-number"'
-    return ' class="gb-text"' if any(len(text) > _WORDY for text in texts) else ""
-
-
-def _row(tag: str, texts: Sequence[str], kinds: Sequence[str]) -> str:
-    pairs = zip(texts, kinds, strict=True)
-    cells = (f"<{tag}{kind}>{html.escape(text)}</{tag[:2]}>" for text, kind in pairs)
-    return f"<tr>{''.join(cells)}</tr>"
+        return "number"
+    return "text" if any(len(text) > _WORDY for text in texts) else ""
 
 
 def _aligned(heads: list[str], lines: list[list[str]]) -> str:
@@ -250,8 +222,7 @@ def figure(fig: Any, *, alt: str, caption: str = "") -> Shown:
     pyplot.close(fig)
     svg = _in_the_pages_colours(buffer.getvalue())
     markup = inline_svg(svg, name=f"gbf{next(_figure)}", alt=alt, more=' fill="currentColor"')
-    note = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return Shown(f'<figure class="gb-figure">{markup}{note}</figure>', f"[figure: {alt}]")
+    return Shown(fill("figure", drawing=markup, caption=caption), f"[figure: {alt}]")
 
 
 def _in_the_pages_colours(svg: str) -> str:
@@ -280,20 +251,12 @@ def transcript(steps: Sequence[Mapping], *, head: int | None = None) -> Shown:
 
     With ``head``, output after that many lines is folded away (nothing is left out).
     """
-    blocks, plain = [], []
+    shown: list[dict] = []
+    plain: list[str] = []
     for step in steps:
         command, output = step["command"], step["stdout"].rstrip("\n")
         note = "" if step["exit_code"] == 0 else f"[exit code {step['exit_code']}]"
-        shown, rest = _fold(output, head)
-        block = f'<span class="gb-command">{html.escape(command)}</span>'
-        if shown:
-            block += "\n" + html.escape(shown)
-        if note:
-            block += f'\n<span class="gb-exit">{html.escape(note)}</span>'
-        blocks.append(f'<div class="gb-step">{_pre(block)}</div>{rest}')
+        first, folded = _fold(output, head)
+        shown.append({"command": command, "shown": first, "folded": folded, "note": note})
         plain += [f"$ {command}", *([output] if output else []), *([note] if note else [])]
-    return Shown(f'<div class="gb-terminal">{"".join(blocks)}</div>', "\n".join(plain))
-
-
-def _pre(content: str) -> str:
-    return '<pre tabindex="0" role="region" aria-label="terminal output">' + content + "</pre>"
+    return Shown(fill("transcript", steps=shown), "\n".join(plain))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import shutil
 from collections.abc import Iterable
 
-from gpubook.evidence.display import Shown, machine_line, table
+from gpubook.evidence.display import Shown, fill, machine_line, table
 from gpubook.evidence.evidence import Evidence
 from gpubook.machine import Machine
 
@@ -24,9 +23,7 @@ _GIB = 2**30
 
 def _folded(words: str, rows: Shown) -> Shown:
     """A table that folds out of a line."""
-    summary = f"<summary>{html.escape(words)}</summary>"
-    markup = f'<details class="gb-here">{summary}{rows.markup}</details>'
-    return Shown(markup, f"{words}\n{rows!r}")
+    return Shown(fill("folded", words=words, content=rows.markup), f"{words}\n{rows!r}")
 
 
 def line(here: Machine, require: frozenset[str]) -> Shown:

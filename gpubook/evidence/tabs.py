@@ -7,13 +7,12 @@ pages `gpubook.js` keeps all groups on the machine that was chosen last.
 
 from __future__ import annotations
 
-import html
 import itertools
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from gpubook.evidence.display import KEYS, Shown, chip, value
+from gpubook.evidence.display import Shown, chip, fill, value
 from gpubook.evidence.evidence import Evidence
 
 _group = itertools.count(1)
@@ -65,26 +64,9 @@ def _names(evidences: Sequence[Evidence]) -> list[str]:
     ]
 
 
-def _mode(evidence: Evidence) -> str:
+def _when(evidence: Evidence) -> str:
     """``live``, or ``recorded`` with the year."""
     return "live" if evidence.live else f"recorded {evidence.provenance['date'][:4]}"
-
-
-def _label(evidence: Evidence, name: str, group: str, *, first: bool) -> str:
-    return (
-        f'<label class="gb-tab gb-tab-{evidence.mode}"><input type="radio" {KEYS} '
-        f'name="{group}" value="{html.escape(_key(evidence))}"{" checked" if first else ""}> '
-        f"{html.escape(name)} <small>{_mode(evidence)}</small></label> "
-    )
-
-
-def _section(evidence: Evidence, name: str, body: str) -> str:
-    name, key, mode = html.escape(name), html.escape(_key(evidence)), _mode(evidence)
-    return (
-        f'<div class="gb-pane" role="group" data-machine="{key}" '
-        f'aria-label="{name}, {mode}"><p class="gb-pane-title"><strong>{name}</strong> '
-        f"({mode})</p>{body}</div>"
-    )
 
 
 def machines(panes: Sequence[tuple[Evidence, Any]]) -> Shown:
@@ -99,18 +81,15 @@ def machines(panes: Sequence[tuple[Evidence, Any]]) -> Shown:
     bodies = [_body(evidence, drawing) for evidence, drawing in panes]
     if len(panes) == 1:
         return bodies[0]
-    names, what = _names(evidences), html.escape(evidences[0].name)
+    what = evidences[0].name
+    tabs = [
+        {"key": _key(e), "name": name, "mode": e.mode, "when": _when(e), "body": body.markup}
+        for e, name, body in zip(evidences, _names(evidences), bodies, strict=True)
+    ]
     group = f"gb-machines-{next(_group)}-{what}"
-    labels = (
-        _label(e, n, group, first=e is evidences[0]) for e, n in zip(evidences, names, strict=True)
-    )
-    together = list(zip(evidences, names, bodies, strict=True))
-    markup = (
-        f'<style>{style(len(panes))}</style><div class="gb-machines"><fieldset>'
-        f"<legend>{what} on</legend>{''.join(labels)}</fieldset>"
-        f"{''.join(_section(e, n, body.markup) for e, n, body in together)}</div>"
-    )
-    plain = "\n\n".join(f"== {n} ({_mode(e)})\n{body!r}" for e, n, body in together)
+    markup = fill("machines", what=what, group=group, style=style(len(panes)), tabs=tabs)
+    titles = (f"== {tab['name']} ({tab['when']})" for tab in tabs)
+    plain = "\n\n".join(f"{t}\n{body!r}" for t, body in zip(titles, bodies, strict=True))
     return Shown(markup, plain)
 
 
