@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from docutils import nodes
@@ -13,6 +14,9 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from gpubook import files
 from gpubook.errors import BookError
+
+fill = partial(files.filled, "gpubook.book")
+"""HTML from a macro of markup.html."""
 
 
 def raw(markup: str) -> nodes.raw:

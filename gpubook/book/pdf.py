@@ -144,17 +144,7 @@ def _maths(soup: Any, folder: Path) -> list[str]:
 
 def contents(lines: list[Line], numbers: dict[str, int]) -> str:
     """The table of contents; ``numbers`` has the page of each anchor, as far as it is known."""
-    items = []
-    for line in lines:
-        if line.level == 0:
-            items.append(f'<li class="gb-part"><strong>{html.escape(line.title)}</strong></li>')
-            continue
-        number = numbers.get(line.anchor, "")
-        items.append(
-            f'<li class="gb-{line.level}"><a href="#{line.anchor}">{html.escape(line.title)}</a>'
-            f'<span class="gb-dots"></span><span class="gb-number">{number}</span></li>'
-        )
-    return f'<nav class="gb-contents"><h1>Contents</h1><ol>{"".join(items)}</ol></nav>'
+    return files.filled("gpubook.book", "contents", lines=lines, numbers=numbers)
 
 
 def compose(root: Path, built: Path) -> tuple[str, list[Line]]:

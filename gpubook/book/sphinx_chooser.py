@@ -6,12 +6,11 @@ script only looks it up. Without a script the tables of ``{gpubook-compat}`` sta
 
 from __future__ import annotations
 
-import html
 import json
 
 from sphinx.application import Sphinx
 
-from gpubook.book.directives import add_directive, with_script
+from gpubook.book.directives import add_directive, fill, with_script
 from gpubook.doctor import compat
 from gpubook.doctor.compat import Fit, Wheel
 from gpubook.matmul import peaks
@@ -114,27 +113,13 @@ def data() -> dict:
     }
 
 
-def _options(names: list[str], first: str) -> str:
-    return "".join(
-        f"<option{' selected' if name.startswith(first) else ''}>{html.escape(name)}</option>"
-        for name in names
-    )
-
-
 def markup() -> str:
     """The form, hidden until its script takes it, with data, style and script."""
     given = data()
     newest = next(label for label, image in images().items() if image[1])
     named = [f"{name} ({capability})" for name, capability in given["cards"].items()]
-    cards_shown = _options(named, "H100 SXM")
-    return (
-        '<form id="gb-chooser" class="gb-chooser" aria-label="Driver, image and card" hidden>'
-        f'<label>Card (its capability)<select name="card">{cards_shown}</select></label>'
-        f'<label>Image<select name="image">{_options(given["images"], newest)}</select></label>'
-        '<label>Your driver, such as 580.95.05 (optional)<input name="driver" '
-        'inputmode="decimal" autocomplete="off"></label>'
-        '<p role="status" aria-live="polite"><strong></strong> <span></span></p></form>'
-    ) + with_script("chooser", given)
+    shown = {"cards": named, "card": "H100 SXM", "images": given["images"], "image": newest}
+    return fill("chooser", **shown) + with_script("chooser", given)
 
 
 def setup(app: Sphinx) -> None:

@@ -17,7 +17,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from gpubook.book.directives import add_directive, with_script
+from gpubook.book.directives import add_directive, fill, with_script
 from gpubook.doctor import compat
 from gpubook.doctor.report import in_words
 from gpubook.doctor.rules import GAP, Rule, load
@@ -112,13 +112,8 @@ class _Rules(SphinxDirective):
 
 def search(_root: Path) -> str:
     """The box, hidden until its script takes it, with data, style and script."""
-    label = "Paste a message, or a few lines of a log"
-    return (
-        '<div class="gb-doctor-search" hidden>'
-        f'<label for="gb-doctor-text">{label}</label>'
-        '<textarea id="gb-doctor-text" rows="4" spellcheck="false"></textarea>'
-        '<p id="gb-doctor-said" role="status" aria-live="polite"></p></div>'
-    ) + with_script("doctor", {"gap": GAP, "rules": search_data(load())})
+    data = {"gap": GAP, "rules": search_data(load())}
+    return fill("search") + with_script("doctor", data)
 
 
 def compat_tables() -> str:

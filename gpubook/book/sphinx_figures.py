@@ -14,7 +14,6 @@ of ``at-3`` is set off while step 3 is shown. The steps are radio buttons and CS
 
 from __future__ import annotations
 
-import html
 import re
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from gpubook.book.directives import add_directive, raw
+from gpubook.book.directives import add_directive, fill, raw
 from gpubook.book.words import brief
 from gpubook.evidence import Evidence, load_recording
 from gpubook.evidence.display import chip, inline_svg
@@ -37,20 +36,6 @@ def step_classes(svg: str) -> set[int]:
     named = (word for words in re.findall(r'class="([^"]+)"', svg) for word in words.split())
     matches = (re.fullmatch(r"(?:from|until|at)-(\d+)", word) for word in named)
     return {int(match[1]) for match in matches if match}
-
-
-def controls(name: str, count: int) -> tuple[str, str]:
-    """The radio buttons of ``count`` steps, the last one chosen, and the labels that show them."""
-    inputs = "".join(
-        f'<input type="radio" name="{name}-step" id="{name}-step-{n}" value="{n}"'
-        f' aria-label="Step {n} of {count}" aria-describedby="{name}-caption-{n}"'
-        f"{' checked' if n == count else ''}>"
-        for n in range(1, count + 1)
-    )
-    labels = "".join(
-        f'<label for="{name}-step-{n}" aria-hidden="true">{n}</label>' for n in range(1, count + 1)
-    )
-    return inputs, f'<div class="gb-step-labels"><span>Step</span>{labels}</div>'
 
 
 _EARLY = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 340 118">
@@ -144,12 +129,9 @@ class _Steps(_Diagram):
         for n, item in enumerate(steps.children, 1):
             item["ids"] = [f"{name}-caption-{n}"]
         steps["classes"].append("gb-step-captions")
-        inputs, labels = controls(name, count)
+        controls = fill("steps", name=name, count=count, title=self.options["title"])
         figure = nodes.container(classes=["gb-diagram"])
-        figure += raw(
-            f'<fieldset class="gb-steps"><legend>{html.escape(self.options["title"])}</legend>'
-            f"{inputs}{labels}"
-        )
+        figure += raw(f'<fieldset class="gb-steps">{controls}')
         figure += steps
         figure += raw(f"{markup}</fieldset>")
         if caption:

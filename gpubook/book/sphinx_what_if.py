@@ -7,13 +7,12 @@ alone. The second half carries data and script.
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 
 from sphinx.application import Sphinx
 
 from gpubook.book import what_if
-from gpubook.book.directives import add_directive, with_script
+from gpubook.book.directives import add_directive, fill, with_script
 from gpubook.book.words import brief
 from gpubook.errors import BookError
 from gpubook.matmul.kinds import KINDS
@@ -21,23 +20,6 @@ from gpubook.matmul.kinds import KINDS
 HALVES = ("product", "step")
 FIRST = {"card": "H100 SXM", "kind": "bf16", "n": 8192, "batch": 64, "length": 24}
 """What the forms begin with."""
-
-
-def _select(name: str, label: str, options: list[tuple[str, str]], chosen: str) -> str:
-    inner = "".join(
-        f'<option value="{html.escape(value)}"{" selected" if value == chosen else ""}>'
-        f"{html.escape(text)}</option>"
-        for value, text in options
-    )
-    return f'<label>{label}<select name="{name}">{inner}</select></label>'
-
-
-def _slider(name: str, label: str, values: list[int], chosen: int) -> str:
-    return (
-        f"<label>{label}: <output></output>"
-        f'<input type="range" name="{name}" min="0" max="{len(values) - 1}" step="1" '
-        f'value="{values.index(chosen)}" data-values="{" ".join(map(str, values))}"></label>'
-    )
 
 
 def _places(least: int, most: int, recorded: set[int]) -> list[int]:
@@ -50,34 +32,23 @@ def controls(half: str, data: dict) -> str:
     """The form of one half, hidden until the script takes it."""
     recorded = data["recorded"][half]
     names = data["trained"] if half == "step" else [kind["name"] for kind in data["kinds"]]
-    cards = [(card["name"], card["name"]) for card in data["cards"]]
-    formats = [(name, KINDS[name].title) for name in names]
-    fields = [
-        _select("card", "Card", cards, FIRST["card"]),
-        _select("kind", "Format", formats, FIRST["kind"]),
-    ]
     if half == "product":
-        fields.append(_slider("n", "N", _places(16, 65536, {r["n"] for r in recorded}), FIRST["n"]))
+        sliders = [("n", "N", _places(16, 65536, {r["n"] for r in recorded}), FIRST["n"])]
     else:
         batches, lengths = ({r[key] for r in recorded} for key in ("batch", "length"))
-        fields.append(_slider("batch", "Batch", _places(1, 1024, batches), FIRST["batch"]))
-        fields.append(
-            _slider("length", "Length in tokens", _places(8, 512, lengths), FIRST["length"])
-        )
-    said = {
-        "seconds": "Least time",
-        "bound": "Bound by",
-        "memory": "Memory",
-        "work": "Work",
-        "recorded": "Recorded",
-    }
-    answer = "".join(f'<dt>{text}</dt><dd data-say="{key}"></dd>' for key, text in said.items())
-    title = "a matrix product" if half == "product" else "a training step"
-    return (
-        f'<form class="gb-what-if" id="gb-what-if-{half}" aria-label="What if: {title}" hidden>'
-        f'<div class="fields">{"".join(fields)}</div>'
-        f'<div role="status"><dl>{answer}</dl></div>'
-        '<svg viewBox="0 0 340 235" role="img"></svg></form>'
+        sliders = [
+            ("batch", "Batch", _places(1, 1024, batches), FIRST["batch"]),
+            ("length", "Length in tokens", _places(8, 512, lengths), FIRST["length"]),
+        ]
+    return fill(
+        "what_if",
+        half=half,
+        title="a matrix product" if half == "product" else "a training step",
+        cards=[card["name"] for card in data["cards"]],
+        card=FIRST["card"],
+        formats=[(name, KINDS[name].title) for name in names],
+        format=FIRST["kind"],
+        sliders=sliders,
     )
 
 
@@ -104,16 +75,7 @@ def table(half: str, root: Path) -> str:
     """`rows` as HTML."""
     what = ["N"] if half == "product" else ["Rung", "Batch × length"]
     heads = ["Card", "Format", *what, "Recorded", "Least", "Times the least", "Bound"]
-    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows(half, root)
-    )
-    return (
-        f'<div class="gb-what-if-table" id="gb-what-if-{half}-recorded" tabindex="0" '
-        'role="region" aria-label="Recorded points"><table class="table">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    return fill("recorded", half=half, heads=heads, rows=rows(half, root))
 
 
 def markup(root: Path, half: str) -> str:
