@@ -46,6 +46,24 @@ def chromium(built_book):
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def alone(chromium):
+    """A function that opens markup by itself, on a telephone; any request would be a problem."""
+    tab = chromium.new_page(viewport={"width": 360, "height": 740})
+    problems = []
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on("request", lambda request: problems.append(request.url))
+
+    def opened(markup: str):
+        viewport = "<meta name=viewport content='width=device-width'>"
+        tab.set_content(f"<!DOCTYPE html><html lang=en>{viewport}<body>{markup}</body></html>")
+        return tab
+
+    yield opened
+    tab.close()
+    assert problems == []
+
+
 @pytest.fixture(scope="session")
 def pictures(built_book) -> Path:
     """The folder of the pages' pictures."""

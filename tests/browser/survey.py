@@ -17,99 +17,23 @@ _TALLEST = 16_000
 """Pixels: browsers draw no taller picture."""
 WCAG = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
 
-SHIFTS = """
-window.shifts = [];
-new PerformanceObserver(list => {
-  for (const entry of list.getEntries()) if (!entry.hadRecentInput) shifts.push(entry.value);
-}).observe({ type: "layout-shift", buffered: true });
-"""
+SCRIPTS = Path(__file__).with_name("scripts")
 
-WHOLE = """() => {
-  const wrong = [];
-  for (const image of document.images) {
-    if (!image.complete || !image.naturalWidth) wrong.push("image " + image.src);
-  }
-  for (const maths of document.querySelectorAll(".math")) {
-    if (!maths.querySelector("mjx-container")) wrong.push("formula " + maths.textContent);
-  }
-  for (const error of document.querySelectorAll("mjx-merror")) {
-    wrong.push("formula error " + error.textContent);
-  }
-  for (const font of document.fonts) {
-    if (font.status === "error") wrong.push("font " + font.family);
-  }
-  for (const drawing of document.querySelectorAll(".gb-drawing svg, .gb-figure svg")) {
-    if (!drawing.checkVisibility()) continue;
-    if (drawing.getBoundingClientRect().height < 20) wrong.push("flat drawing");
-    if (!drawing.getAttribute("aria-label")) wrong.push("drawing without a text");
-  }
-  return wrong;
-}"""
 
-WIDER = """() => {
-  const room = document.documentElement.clientWidth;
-  if (document.documentElement.scrollWidth <= room) return [];
-  const wide = [...document.querySelectorAll("main *")]
-    .filter(e => e.getBoundingClientRect().right > room + 1)
-    .slice(0, 5)
-    .map(e => e.tagName + "." + e.className + " to " + e.getBoundingClientRect().right);
-  return ["page of " + document.documentElement.scrollWidth + " pixels", ...wide];
-}"""
+def script(name: str) -> str:
+    """What a page is asked in its own language; ``// include NAME.js`` is that file's text."""
+    text = (SCRIPTS / f"{name}.js").read_text(encoding="utf-8")
+    return re.sub(r"// include ([\w-]+)\.js\n", lambda match: script(match[1]), text)
 
+
+SHIFTS = script("shifts")
+WHOLE = script("whole")
+WIDER = script("wider")
 # Inline code that reaches beyond the screen and is in no box that scrolls.
-CUT = """() => [...document.querySelectorAll("article code")]
-  .filter(e => !e.closest("pre, .pst-scrollable-table-container, .gb-table, .gb-terminal"))
-  .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth)
-  .map(e => e.textContent)"""
-
-# The ratio of WCAG 2.1 between two colours as browsers compute them, and what lies behind a text.
-CONTRAST = """
-  const parse = colour => colour.match(/[\\d.]+/g).map(Number);
-  const light = colour => {
-    const [r, g, b] = parse(colour).map(v => v / 255)
-      .map(v => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const contrast = (a, b) => {
-    const [x, y] = [light(a), light(b)].sort((p, q) => q - p);
-    return (x + 0.05) / (y + 0.05);
-  };
-  const alpha = colour => parse(colour)[3] ?? 1;
-  const ground = element => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = getComputedStyle(e).backgroundColor;
-      if (alpha(colour) > 0) return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-"""
-
+CUT = script("cut")
 # Each pair of colours in which words of code are written on a page, unless it is readable.
-WORDS_OF_CODE = (
-    """within => {"""
-    + CONTRAST
-    + """
-  const wrong = new Map();
-  for (const word of document.querySelectorAll(`:is(${within}) pre span`)) {
-    if (!word.textContent.trim() || !word.checkVisibility()) continue;
-    const style = getComputedStyle(word);
-    const [colour, behind] = [style.color, ground(word)];
-    const plain = alpha(colour) === 1 && alpha(behind) === 1 && style.opacity === "1";
-    if (plain && contrast(colour, behind) >= 4.5) continue;
-    wrong.set(`${colour} on ${behind}`, word.textContent);
-  }
-  return [...wrong].map(([colours, word]) => `contrast of code: ${colours}, as in ${word}`);
-}"""
-)
-
-MEASURES = """() => {
-  const [load] = performance.getEntriesByType("navigation");
-  return {
-    interactive_s: load.domContentLoadedEventEnd / 1000,
-    loaded_s: load.loadEventEnd / 1000,
-    shift: shifts.reduce((sum, value) => sum + value, 0),
-  };
-}"""
+WORDS_OF_CODE = script("words-of-code")
+MEASURES = script("measures")
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpubook.book import sphinx_chooser as chooser
+from tests.browser.survey import script
 
 pytestmark = pytest.mark.browser
 
@@ -12,18 +13,8 @@ DATA = chooser.data()
 
 
 @pytest.fixture(scope="module")
-def page(chromium):
-    tab = chromium.new_page(viewport={"width": 360, "height": 740})
-    problems = []
-    tab.on("pageerror", lambda error: problems.append(str(error)))
-    tab.on("request", lambda request: problems.append(request.url))
-    tab.set_content(
-        "<!DOCTYPE html><html lang=en><meta name=viewport content='width=device-width'>"
-        f"<body>{chooser.markup()}</body></html>"
-    )
-    yield tab
-    tab.close()
-    assert problems == []
+def page(alone):
+    return alone(chooser.markup())
 
 
 def ask(page, card: str, image: str, driver: str = "") -> tuple[str, str]:
@@ -35,18 +26,7 @@ def ask(page, card: str, image: str, driver: str = "") -> tuple[str, str]:
     return page.text_content(f"{said} strong"), page.text_content(f"{said} span")
 
 
-SAID = """([cards, images]) => {
-    const form = document.getElementById("gb-chooser");
-    const said = [];
-    for (let card = 0; card < cards; card += 1)
-        for (let image = 0; image < images; image += 1) {
-            form.card.selectedIndex = card;
-            form.image.selectedIndex = image;
-            form.dispatchEvent(new Event("input"));
-            said.push(form.querySelector("[role=status]").textContent);
-        }
-    return said;
-}"""
+SAID = script("said")
 
 
 def test_every_pair_shows_the_answer_of_the_table(page):

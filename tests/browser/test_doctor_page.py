@@ -7,8 +7,10 @@ import re
 
 import pytest
 
-from gpubook.book.sphinx_doctor import _Search, anchor
+from gpubook.book.sphinx_doctor import anchor, search
 from gpubook.doctor import diagnose, load
+from tests.browser.survey import script
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
 
@@ -16,27 +18,15 @@ RULES = load()
 
 
 @pytest.fixture(scope="module")
-def page(chromium):
+def page(alone):
     """The box with an empty section for each rule."""
-    markup = _Search.run(object.__new__(_Search))[0].astext()
     sections = "".join(
         f'<section id="{anchor(rule)}">{rule.id}<details></details></section>' for rule in RULES
     )
-    tab = chromium.new_page()
-    problems = []
-    tab.on("pageerror", lambda error: problems.append(str(error)))
-    tab.set_content(f"<!DOCTYPE html><html lang=en><body>{markup}{sections}</body></html>")
-    yield tab
-    tab.close()
-    assert problems == []
+    return alone(search(ROOT) + sections)
 
 
-PASTE = """(text) => {
-    const box = document.getElementById("gb-doctor-text");
-    document.getElementById("gb-doctor-said").textContent = "";
-    box.value = text;
-    box.dispatchEvent(new Event("input"));
-}"""
+PASTE = script("paste")
 ANSWERED = "() => document.getElementById('gb-doctor-said').textContent"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gpubook.book.sphinx_page import redirects
 from tests.browser.conftest import DOCUMENTS, NOTEBOOKS
-from tests.browser.survey import THEMES, contrasts
+from tests.browser.survey import THEMES, contrasts, script
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
@@ -19,15 +19,7 @@ ENGINE = NOTEBOOKS[0]
 PRODUCT = NOTEBOOKS[3]
 """A page with several such results."""
 
-PANES = """() => [...document.querySelectorAll(".gb-machines")].map(group => ({
-  names: [...group.querySelectorAll(":scope > fieldset input")].map(i => i.value),
-  checked: group.querySelector(":scope > fieldset input:checked").value,
-  shown: [...group.querySelectorAll(":scope > .gb-pane")]
-    .filter(pane => pane.checkVisibility()).map(pane => pane.dataset.machine),
-  said: [...group.querySelectorAll(":scope > .gb-pane")]
-    .filter(pane => pane.checkVisibility())
-    .map(pane => pane.querySelectorAll(".gb-evidence").length),
-}))"""
+PANES = script("panes")
 
 
 def _panes(page) -> list[dict]:
@@ -233,43 +225,8 @@ def test_on_paper_there_is_no_navigation_and_nothing_is_cut(tab, site, document)
 
 # The keyboard
 
-REACHABLE = """() => {
-  const radios = new Set();
-  return [...document.querySelectorAll(
-    "a[href], button, input, select, textarea, summary, [tabindex]"
-  )].filter(e => e.tabIndex >= 0 && !e.disabled && e.type !== "hidden")
-    .filter(e => e.checkVisibility({ visibilityProperty: true }) && !e.closest("[inert]"))
-    .filter(e => {
-      if (e.type !== "radio") return true;
-      const group = document.querySelectorAll(`input[type=radio][name="${CSS.escape(e.name)}"]`);
-      const chosen = [...group].find(one => one.checked);
-      if (chosen) return e === chosen;
-      if (radios.has(e.name)) return false;
-      radios.add(e.name);
-      return true;
-    });
-}"""
 
-WALK = (
-    """() => {
-  window.walk = { all: ("""
-    + REACHABLE
-    + """)(), reached: new Set(), unseen: [] };
-  document.addEventListener("focusin", ({ target }) => {
-    if (walk.reached.has(target)) return;
-    walk.reached.add(target);
-    const seen = e => {
-      const style = getComputedStyle(e);
-      return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0
-        || style.boxShadow !== "none";
-    };
-    const label = target.labels?.[0];
-    if (!seen(target) && !(label && seen(label))) walk.unseen.push(target.outerHTML.slice(0, 150));
-  });
-  document.activeElement.blur();
-  return walk.all.length;
-}"""
-)
+WALK = script("walk")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.browser.survey import CONTRAST
+from tests.browser.survey import script
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
@@ -19,22 +19,7 @@ WITH_DRAWINGS = sorted(
     if re.search(r"{gpubook-(diagram|steps)}", path.read_text(encoding="utf-8"))
 )
 
-STATE = """figure => {
-  const shown = e => getComputedStyle(e).visibility === "visible";
-  const captions = [...figure.querySelectorAll(".gb-step-captions > li")];
-  const parts = {};
-  for (const part of figure.querySelectorAll("svg [class]")) {
-    for (const name of part.classList) {
-      if (/^(from|until)-\\d$/.test(name)) (parts[name] ??= []).push(shown(part));
-    }
-  }
-  return {
-    step: Number(figure.querySelector("input:checked").value),
-    captions: captions.flatMap((e, n) => (shown(e) ? [n + 1] : [])),
-    parts,
-    height: figure.getBoundingClientRect().height,
-  };
-}"""
+STATE = script("state")
 
 
 def figure(page):
@@ -146,58 +131,7 @@ def test_nothing_moves_for_those_who_asked_for_less_motion(chromium, site):
 
 
 # Where each text of a drawing lies, how large it is, and how well it is read on what is behind it.
-TEXTS = (
-    """() => {
-  const wrong = [];
-"""
-    + CONTRAST
-    + """
-  const page = ground(document.querySelector(".bd-main"));
-  let texts = 0;
-  const shown = e => getComputedStyle(e).visibility === "visible";
-  const look = () => { for (const svg of document.querySelectorAll(".gb-drawing svg")) {
-    const frame = svg.getBoundingClientRect();
-    const scale = frame.width / svg.viewBox.baseVal.width;
-    const boxes = [...svg.querySelectorAll("rect")].filter(shown);
-    for (const text of [...svg.querySelectorAll("text")].filter(shown)) {
-      texts += 1;
-      const said = text.textContent;
-      const at = text.getBoundingClientRect();
-      if (at.left < frame.left - 1 || at.right > frame.right + 1) wrong.push("cut: " + said);
-      const style = getComputedStyle(text);
-      const size = parseFloat(style.fontSize) * scale;
-      if (size < 10.5) wrong.push(size.toFixed(1) + " pixels: " + said);
-      const middle = [(at.left + at.right) / 2, (at.top + at.bottom) / 2];
-      const under = boxes.filter(box => {
-        const r = box.getBoundingClientRect();
-        return r.left <= middle[0] && middle[0] <= r.right
-          && r.top <= middle[1] && middle[1] <= r.bottom;
-      });
-      const after = boxes.filter(box => {
-        const r = box.getBoundingClientRect();
-        return text.compareDocumentPosition(box) & Node.DOCUMENT_POSITION_FOLLOWING
-          && getComputedStyle(box).fill !== "none" && r.left < at.right && at.left < r.right
-          && r.top < at.bottom - 2 && at.top + 2 < r.bottom;
-      });
-      if (after.length) wrong.push("covered: " + said);
-      const filled = under.filter(box => getComputedStyle(box).fill !== "none").pop();
-      if (filled) {
-        const r = filled.getBoundingClientRect();
-        if (at.left < r.left || at.right > r.right) wrong.push("out of its box: " + said);
-      }
-      const behind = filled ? getComputedStyle(filled).fill : page;
-      const ratio = contrast(style.fill, behind);
-      if (!(ratio >= 4.5)) wrong.push(ratio.toFixed(2) + ":1 " + said);
-    }
-  } };
-  look();
-  for (const step of document.querySelectorAll(".gb-steps > input")) {
-    step.checked = true;
-    look();
-  }
-  return { texts, wrong };
-}"""
-)
+TEXTS = script("texts")
 
 
 @pytest.mark.parametrize("document", WITH_DRAWINGS)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ROOT, gpubook
 from tests.docker.containers import listed, wait_until
-from tests.unit.test_project import edit
+from tests.unit.test_project import edit, put
 
 pytestmark = pytest.mark.docker
 
@@ -43,52 +43,49 @@ def test_the_example_is_built_and_run_and_meets_every_item(base):
     assert "n = 30" in items["runs"]["found"]
 
 
+SEEDED, PRINTED = "random.seed(0)\n", "print(json"
+FORKS = "import os, signal\n\nwhile True:\n    os.fork() or signal.pause()\n"
+CALLS = 'import socket\n\nsocket.create_connection(("192.0.2.1", 80), 5)\n'
+
+
+def missing(found: str) -> dict:
+    return {"runs": ("missing", found)}
+
+
 BREAKS = {
     "a step of the build fails": (
-        lambda f: edit(f / "Dockerfile", "WORKDIR", "RUN echo broken step && false\nWORKDIR"),
+        put("Dockerfile", "WORKDIR", "RUN echo broken step && false\nWORKDIR"),
         {"builds": ("missing", "docker build ended with"), "runs": ("not checked", "no image")},
     ),
     "the script needs the network": (
-        lambda f: edit(
-            f / "bench.py",
-            "random.seed(0)\n",
-            'import socket\n\nsocket.create_connection(("192.0.2.1", 80), 5)\nrandom.seed(0)\n',
-        ),
-        {"runs": ("missing", "Network is unreachable")},
+        put("bench.py", SEEDED, CALLS + SEEDED), missing("Network is unreachable"),
     ),
     "it prints more than the result": (
-        lambda f: edit(f / "bench.py", "print(json", 'print("ready")\nprint(json'),
-        {"runs": ("missing", "it printed 'ready'")},
+        put("bench.py", PRINTED, f'print("ready")\n{PRINTED}'), missing("it printed 'ready'"),
     ),
     "it prints fifty megabytes": (
-        lambda f: edit(f / "bench.py", "random.seed(0)\n", 'print("x" * 50_000_000)\n'),
-        {"runs": ("missing", f"it printed '{'x' * 60}', which is not one JSON object")},
+        put("bench.py", SEEDED, 'print("x" * 50_000_000)\n'),
+        missing(f"it printed '{'x' * 60}', which is not one JSON object"),
     ),
     "its figures are made up": (
-        lambda f: edit(f / "bench.py", '"median": median', '"median": 2 * median'),
-        {"runs": ("missing", "but that of the samples is")},
+        put("bench.py", '"median": median', '"median": 2 * median'),
+        missing("but that of the samples is"),
     ),
     "it prints 100 MB first": (
-        lambda f: edit(f / "bench.py", "print(json", 'print("x" * 10**8)\nprint(json'),
-        {"runs": ("missing", "it printed 'xxx")},
+        put("bench.py", PRINTED, f'print("x" * 10**8)\n{PRINTED}'), missing("it printed 'xxx"),
     ),
     "it takes all memory": (
-        lambda f: edit(f / "bench.py", "random.seed(0)\n", "b'x' * 5 * 2**30\nrandom.seed(0)\n"),
-        {"runs": ("missing", "the container ended with 137")},
+        put("bench.py", SEEDED, f"b'x' * 5 * 2**30\n{SEEDED}"),
+        missing("the container ended with 137"),
     ),
     "it starts processes without end": (
-        lambda f: edit(
-            f / "bench.py",
-            "random.seed(0)\n",
-            "import os, signal\n\nwhile True:\n    os.fork() or signal.pause()\n",
-        ),
-        {"runs": ("missing", "BlockingIOError")},
+        put("bench.py", SEEDED, FORKS), missing("BlockingIOError"),
     ),
     "it runs as root after all": (
-        lambda f: edit(f / "Dockerfile", "USER 1000", "USER 0"),
-        {"non-root": ("missing", "USER is 0"), "runs": ("missing", "runs as root")},
+        put("Dockerfile", "USER 1000", "USER 0"),
+        {"non-root": ("missing", "USER is 0")} | missing("runs as root"),
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BREAKS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import sys
 
 import pytest
 
@@ -10,6 +12,7 @@ from gpubook import machine
 from gpubook.evidence import new_record, write_recording
 from gpubook.evidence.records import here
 from gpubook.machine import Capability
+from tests.conftest import ROOT
 from tests.unit import small_book as small
 
 
@@ -51,6 +54,32 @@ def recorded(root):
         return write_recording(root, record)
 
     return write
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """A function that takes a capability away from the machine, with a reason."""
+
+    def take(name, why):
+        here = machine.probe()
+        changed = here.capabilities | {name: Capability(False, why)}
+        monkeypatch.setattr(
+            machine, "probe", lambda: dataclasses.replace(here, capabilities=changed)
+        )
+
+    return take
+
+
+@pytest.fixture(scope="module")
+def hub_module(request):
+    """A module of docker/jupyterhub, the one that its test names in HUB_MODULE."""
+    name = request.module.HUB_MODULE
+    path = ROOT / "docker" / "jupyterhub" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[name]
 
 
 @pytest.fixture

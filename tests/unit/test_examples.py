@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import copy
+import functools
+import operator
 import os
 import re
 import subprocess
@@ -26,6 +28,14 @@ SCHEMAS = ("1.31", "1.37")
 def documents() -> dict[str, dict]:
     found = yaml.safe_load_all(KUBERNETES.read_text(encoding="utf-8"))
     return {document["kind"]: document for document in found}
+
+
+def with_value(document: dict, path: tuple, value: object) -> dict:
+    """A copy of a document with something else at the place that a path leads to."""
+    changed = copy.deepcopy(document)
+    *above, last = path
+    functools.reduce(operator.getitem, above, changed)[last] = value
+    return changed
 
 
 def pod() -> dict:
@@ -76,11 +86,7 @@ def test_kubernetes_takes_each_document(version):
 def test_a_wrong_field_would_be_noticed(path, value):
     from kubernetes_validate import ValidationError
 
-    broken = copy.deepcopy(documents()["Job"])
-    inner = broken
-    for step in path[:-1]:
-        inner = inner[step]
-    inner[path[-1]] = value
+    broken = with_value(documents()["Job"], path, value)
     with pytest.raises(ValidationError):
         validate(broken, SCHEMAS[-1])
 
@@ -154,21 +160,13 @@ def test_kubeflow_understands_every_field_of_the_trainjob():
 
 @pytest.mark.parametrize("path", [("spec", "trainer", "numNode"), ("spec", "runtimePatch")])
 def test_a_field_that_kubeflow_does_not_know_would_be_noticed(path):
-    broken = trainjob()
-    inner = broken
-    for step in path[:-1]:
-        inner = inner[step]
-    inner[path[-1]] = 2
+    broken = with_value(trainjob(), path, 2)
     assert understood(broken) != broken
 
 
 def test_kubeflow_refuses_a_trainjob_without_a_runtime_or_with_nodes_in_words():
     for path, value in ((("spec", "runtimeRef"), None), (("spec", "trainer", "numNodes"), "two")):
-        broken = trainjob()
-        inner = broken
-        for step in path[:-1]:
-            inner = inner[step]
-        inner[path[-1]] = value
+        broken = with_value(trainjob(), path, value)
         with pytest.raises(ValueError, match=path[-1]):
             understood(broken)
 

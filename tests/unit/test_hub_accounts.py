@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import stat
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.conftest import ROOT
+HUB_MODULE = "accounts"
 
 
-@pytest.fixture(scope="module")
-def accounts():
-    path = ROOT / "docker" / "jupyterhub" / "accounts.py"
-    spec = importlib.util.spec_from_file_location("accounts", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+@pytest.fixture
+def accounts(hub_module):
+    return hub_module
 
 
 @pytest.fixture

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 
-from tests.conftest import ROOT
-
+HUB_MODULE = "books"
 A, B = "0123456789ab", "ba9876543210"
-
-
-@pytest.fixture(scope="module")
-def books():
-    path = ROOT / "docker" / "jupyterhub" / "books.py"
-    spec = importlib.util.spec_from_file_location("books", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize(
@@ -45,12 +33,12 @@ def books():
         ),
     ],
 )
-def test_a_seats_books(books, volumes, image, expected):
+def test_a_seats_books(hub_module, volumes, image, expected):
     created = {name: f"2026-11-25T04:{minute:02}:00Z" for minute, name in enumerate(volumes)}
-    assert books.choose(created, "hub-ada", image) == expected
+    assert hub_module.choose(created, "hub-ada", image) == expected
 
 
-def test_the_newest_is_by_time_not_by_name(books):
+def test_the_newest_is_by_time_not_by_name(hub_module):
     names = [f"hub-ada-book-{A}-{number}" for number in range(1, 12)]
     created = {name: f"2026-11-25T04:{minute:02}:00Z" for minute, name in enumerate(names)}
-    assert books.choose(created, "hub-ada", A) == (names[-1], names[-2])
+    assert hub_module.choose(created, "hub-ada", A) == (names[-1], names[-2])

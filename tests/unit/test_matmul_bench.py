@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -98,10 +97,7 @@ def test_every_recorded_bench_holds_all_its_claims():
                 assert unit.decide(one["unit"]["kernel"]).unit == KINDS[one["kind"]].unit
 
 
-def test_without_a_gpu_the_cuda_bench_is_one_line(monkeypatch):
-    here = machine.probe()
-    none = {"gpu": machine.Capability(False, "no driver")}
-    changed_machine = dataclasses.replace(here, capabilities=here.capabilities | none)
-    monkeypatch.setattr(machine, "probe", lambda: changed_machine)
+def test_without_a_gpu_the_cuda_bench_is_one_line(without):
+    without("gpu", "no driver")
     with pytest.raises(BookError, match="no CUDA device here: no driver"):
         bench.bench("cuda")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -10,7 +9,6 @@ import sys
 import pytest
 import torch
 
-from gpubook import machine
 from gpubook.errors import BookError
 from gpubook.matmul import cli, kinds, products
 from gpubook.matmul.kinds import KINDS
@@ -181,11 +179,8 @@ def run(capsys, *arguments):
 
 
 @pytest.fixture
-def without_gpu(monkeypatch):
-    here = machine.probe()
-    none = {"gpu": machine.Capability(False, "no NVIDIA driver answers")}
-    changed = dataclasses.replace(here, capabilities=here.capabilities | none)
-    monkeypatch.setattr(machine, "probe", lambda: changed)
+def without_gpu(without):
+    without("gpu", "no NVIDIA driver answers")
 
 
 def test_without_a_gpu_the_cpus_lines_and_one_line_why_are_printed(capsys, without_gpu):

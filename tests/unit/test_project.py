@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gpubook import cli, machine
+from gpubook import cli
 from gpubook.project import build, dockerfile, items, result, script
 from gpubook.project.dockerfile import BadDockerfile
 from tests.conftest import ROOT, gpubook
@@ -25,11 +24,9 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.fixture
-def no_engine(monkeypatch):
+def no_engine(without, monkeypatch):
     """This machine, as it would be without a Docker Engine."""
-    here = machine.probe()
-    without = here.capabilities | {"docker": machine.Capability(False, "no Docker Engine")}
-    monkeypatch.setattr(machine, "probe", lambda: replace(here, capabilities=without))
+    without("docker", "no Docker Engine")
     monkeypatch.delenv("REQUIRE", raising=False)
 
 

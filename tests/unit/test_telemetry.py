@@ -68,18 +68,16 @@ def test_a_gpu_is_read_in_the_units_of_nvidia_smi_and_gaps_stay_gaps(nvml):
     assert watch.samples[0]["power_watts"] is None, "a gap stays a gap"
 
 
-def test_the_gpu_that_is_read_is_the_one_that_the_program_computes_on(nvml, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+@pytest.mark.parametrize(
+    ("visible", "key", "value"), [("1", "gpu_percent", 91), ("", "sm_clock_mhz", None)]
+)
+def test_the_gpu_that_the_program_computes_on_is_read_and_without_one_there_are_gaps(
+    nvml, monkeypatch, visible, key, value
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     with telemetry.Sampler(interval=0.05, gpu=0) as watch:
         pass
-    assert watch.samples[-1]["gpu_percent"] == 91
-
-
-def test_a_gpu_that_tells_nothing_leaves_gaps_and_no_error(nvml, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with telemetry.Sampler(interval=0.05, gpu=0) as watch:
-        pass
-    assert watch.samples[-1]["sm_clock_mhz"] is None
+    assert watch.samples[-1][key] == value
 
 
 def test_the_busiest_moment_needs_a_gpu():
