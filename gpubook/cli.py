@@ -47,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     _execution_options(run)
     run.add_argument("--junit", metavar="FILE", type=Path, help="write a JUnit report")
 
+    check = command("check", _check, "whether your answers to the exercises are right")
+    check.add_argument("notebook", nargs="*", help="a path or a name (those that you answered)")
+
     book = command("book", _book, "execute what changed and render the book")
     _execution_options(book)
     book.add_argument(
@@ -145,6 +148,21 @@ def _run(args: argparse.Namespace) -> int:
     if args.junit:
         junit.write(args.junit, outcomes)
     return 0 if all(outcome.good for outcome in outcomes) else 1
+
+
+def _check(args: argparse.Namespace) -> int:
+    from gpubook.book import answers, notebooks
+    from gpubook.evidence.page import find_root
+
+    root = find_root()
+    names = [notebook.name for notebook in notebooks.find(root, args.notebook)]
+    chosen = names if args.notebook else [name for name in names if answers.answered(root, name)]
+    if not chosen:
+        raise BookError("no answer yet: run the cells of a notebook, its solutions too")
+    grades = answers.check(root, chosen)
+    for line in answers.lines(grades):
+        print(line)
+    return 1 if grades.faults else 0
 
 
 def _book(args: argparse.Namespace) -> int:

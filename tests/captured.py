@@ -11,6 +11,34 @@ from gpubook.injection.observation import Observation
 from tests.conftest import ROOT
 
 CAPTURES = ROOT / "recordings/h100/captures"
+# What each container got, by class, and by which path.
+CDI_COUNTS = {
+    "gpu-node": 1,
+    "control-node": 3,
+    "driver-library": 26,
+    "driver-binary": 5,
+    "firmware": 2,
+    "graphics-config": 2,
+    "procfs": 1,
+    "hook-workspace": 1,
+    "environment": 2,
+    "hook": 6,
+}
+COUNTS = {
+    "no-gpu": {},
+    "engine-cdi": CDI_COUNTS,
+    "jit-cdi": CDI_COUNTS,
+    "legacy": {
+        "gpu-node": 1,
+        "control-node": 3,
+        "driver-library": 10,
+        "driver-binary": 5,
+        "procfs": 2,
+        "environment": 1,
+        "hook": 1,
+    },
+}
+PATHS = {"no-gpu": "none", "engine-cdi": "engine-cdi", "jit-cdi": "jit-cdi", "legacy": "legacy"}
 
 KERNELS: list[dict] = files.read_json(ROOT / "tests/fixtures/kernels.json")
 """Kernels that profiles published by others show: the GPU's ``generation``, the product's format

@@ -21,7 +21,8 @@ from gpubook.book import cache
 from gpubook.book.notebooks import Notebook
 from gpubook.errors import BookError
 from gpubook.evidence.display import machine_line
-from gpubook.evidence.records import follows, read_json, validate, write_json
+from gpubook.evidence.ledger import session
+from gpubook.evidence.records import EvidenceError, follows, read_json, validate, write_json
 
 
 class Failed(BookError):
@@ -71,6 +72,24 @@ def load_result(out: Path, name: str) -> dict[str, Any]:
     for item in result["evidences"]:
         validate(item["record"], f"{path}: {item['record'].get('name')}")
     return result
+
+
+def load_session(out: Path, name: str) -> dict[str, Any]:
+    """What an open notebook has measured and answered, or its result where that is newer.
+
+    Raises EvidenceError when there is neither, or it can't be trusted.
+    """
+    path, result = session(out.parent, name), out / "results" / f"{name}.json"
+    times = [file.stat().st_mtime if file.is_file() else 0.0 for file in (path, result)]
+    if not any(times):
+        raise EvidenceError("no answer yet: run the page's cells, its solutions too")
+    if times[1] > times[0]:
+        return load_result(out, name)
+    state = read_json(path)
+    follows(state, "session", str(path))
+    for item in state["evidences"]:
+        validate(item["record"], f"{path}: {item['record'].get('name')}")
+    return state
 
 
 def load_all(out: Path) -> list[dict[str, Any]]:

@@ -89,8 +89,9 @@ class Ledger:
         self.save()
 
     def save(self, *, finished: bool = False) -> None:
-        """Write everything so far for the process that executes this notebook."""
-        if self.folder is None:
+        """Write everything so far: for the process that executes this notebook, or, once an answer
+        is given in an open one, for `gpubook check`."""
+        if self.folder is None and not self.solutions:
             return
         items = [
             {"mode": e.mode, "why": e.why, "record": e.record} for e in self.evidences.values()
@@ -99,7 +100,13 @@ class Ledger:
         state["solutions"] = list(self.solutions.values())
         if finished:
             state["modules"] = _own_modules()
-        write_json(self.folder / "evidence.json", state)
+        place = self.folder / "evidence.json" if self.folder else session(self.root, self.notebook)
+        write_json(place, state)
+
+
+def session(root: Path, notebook: str) -> Path:
+    """Where an open notebook keeps what it has measured and answered."""
+    return root / "_build" / "session" / f"{notebook}.json"
 
 
 def _own_modules() -> list[str]:

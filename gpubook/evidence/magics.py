@@ -153,7 +153,8 @@ def _solution(page: Page, shell: Any, line: str, cell: str) -> None:
         answer = run_body(shell, "solution", cell)
     page.ledger.answer(options.exercise, answer, of)
     display.show(display.value(answer, head=options.head))
-    display.show(page.solution(options.exercise))
+    if answer is not None:  # the reason would give a learner's empty cell away
+        display.show(page.solution(options.exercise))
 
 
 def register(page: Page) -> None:

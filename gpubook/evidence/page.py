@@ -9,7 +9,7 @@ from typing import Any
 
 from gpubook import machine
 from gpubook.errors import BookError
-from gpubook.evidence import checks, display, magics, opening, tabs
+from gpubook.evidence import board, checks, display, magics, opening, tabs
 from gpubook.evidence.evidence import Evidence
 from gpubook.evidence.ledger import Ledger
 
@@ -49,6 +49,7 @@ class Page:
         here = machine.probe()
         machine.check(must, here)
         magics.register(self)
+        board.report(notebook)
         display.show(opening.line(here, must))
 
     def evidence(self, name: str) -> Evidence:

@@ -27,7 +27,7 @@ NAME = "gpubook-test"
 # What the build reads.
 KEPT = {
     "_config.yml", "_toc.yml", "LICENSE", "README.md", "book", "docker", "examples", "gpubook",
-    "notebooks", "pyproject.toml", "recordings", "requirements", "tools", ".dockerignore",
+    "notebooks", "pyproject.toml", "recordings", "requirements", "tests", "tools", ".dockerignore",
 }  # fmt: skip
 
 

@@ -10,10 +10,9 @@ import pytest
 from gpubook import injection
 from gpubook.evidence.records import load_recording, recording_path, recordings_of
 from gpubook.injection.classes import known_path
-from tests.captured import CAPTURES, observation
+from tests.captured import CAPTURES, COUNTS, PATHS, observation
 from tests.conftest import ROOT
 from tests.notebooks import pages
-from tests.unit.test_injection_captures import COUNTS, PATHS
 from tools import import_captures as captures
 
 NOTEBOOK = "06-inside-a-gpu-container"

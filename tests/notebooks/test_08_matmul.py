@@ -11,8 +11,8 @@ from gpubook.evidence import load_recording
 from gpubook.matmul import kinds, peaks, products, timing, unit
 from tests.captured import KERNELS
 from tests.conftest import ROOT
+from tests.fake_gpu import FakeGpu
 from tests.notebooks import pages
-from tests.unit.test_matmul_timing import FakeGpu
 
 NOTEBOOK = "08-matmul"
 GPU = machine.probe().capabilities["gpu"].available

@@ -54,11 +54,14 @@ def test_the_base_is_named_by_its_digest_and_debians_packages_are_checked():
     assert re.findall(r"^ *debootstrap --(\S+)", make_base, re.MULTILINE) == ["force-check-gpg"]
 
 
-def test_the_build_context_has_no_tests_caches_or_wheels():
+def test_the_build_context_has_no_caches_or_wheels_and_only_the_tests_that_judge_answers():
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*", "nothing is sent unless it is named"
     sent = {rule[1:] for rule in rules if rule.startswith("!")}
     assert not sent & {"tests", "wheelhouse", "_build", ".git", ".venv"}
+    assert {rule for rule in sent if rule.startswith("tests")} == {"tests/*.py", "tests/notebooks"}
     copied = (DOCKER / "Dockerfile").read_text()
-    assert [name for name in sorted(sent) if name not in copied] == []
+    assert "COPY --chmod=777 tests /book/tests\n" in copied
+    rest = sorted(rule for rule in sent if not rule.startswith("tests"))
+    assert [name for name in rest if name not in copied] == []

@@ -11,39 +11,20 @@ from gpubook import injection
 from gpubook.errors import BookError
 from gpubook.injection.cdi import Hook
 from gpubook.injection.classes import library_version
-from tests.captured import CAPTURES, counts, injected, observation, unknown
+from tests.captured import (
+    CAPTURES,
+    CDI_COUNTS,
+    COUNTS,
+    PATHS,
+    counts,
+    injected,
+    observation,
+    unknown,
+)
 from tools.import_captures import FOLDERS, look, specs
 
 SEEN = {folder: observation(folder) for folder in FOLDERS.values()}
 ITEMS = {folder: injection.classify(seen) for folder, seen in SEEN.items()}
-
-CDI_COUNTS = {
-    "gpu-node": 1,
-    "control-node": 3,
-    "driver-library": 26,
-    "driver-binary": 5,
-    "firmware": 2,
-    "graphics-config": 2,
-    "procfs": 1,
-    "hook-workspace": 1,
-    "environment": 2,
-    "hook": 6,
-}
-COUNTS = {
-    "no-gpu": {},
-    "engine-cdi": CDI_COUNTS,
-    "jit-cdi": CDI_COUNTS,
-    "legacy": {
-        "gpu-node": 1,
-        "control-node": 3,
-        "driver-library": 10,
-        "driver-binary": 5,
-        "procfs": 2,
-        "environment": 1,
-        "hook": 1,
-    },
-}
-PATHS = {"no-gpu": "none", "engine-cdi": "engine-cdi", "jit-cdi": "jit-cdi", "legacy": "legacy"}
 
 
 @pytest.mark.parametrize("folder", COUNTS)
