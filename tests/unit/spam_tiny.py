@@ -26,10 +26,24 @@ def synthetic(count=480, seed=0):
     return data.split(data.Messages(tuple(texts), tuple(labels), "synthetic"), seed=seed)
 
 
+def collection(folder: Path) -> Path:
+    """The same messages as a file of the collection's form."""
+    path = folder / "messages.tsv"
+    split = synthetic()
+    rows = [
+        f"{data.LABELS[label]}\t{text}\n"
+        for part in (split.train, split.validation, split.test)
+        for label, text in zip(part.labels, part.texts, strict=True)
+    ]
+    path.write_text("".join(rows), encoding="utf-8")
+    return path
+
+
 FORKED = """
 import os, pathlib, sys
 sys.path.insert(0, {tests!r})
 import torch
+from sklearn import feature_extraction, metrics
 from transformers import BertForSequenceClassification
 from spam_tiny import CPU, RECIPE, synthetic
 from gpubook.spam import cli, train

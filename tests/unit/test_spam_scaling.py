@@ -6,19 +6,14 @@ import pytest
 
 from gpubook.spam import scaling
 
-from .spam_tiny import RECIPE, synthetic, tiny_bert  # noqa: F401 - a fixture
+from .spam_tiny import RECIPE, collection, tiny_bert  # noqa: F401 - a fixture
 
 
 @pytest.fixture(scope="module")
 def told(tiny, tmp_path_factory):
-    split = synthetic()
-    file = tmp_path_factory.mktemp("data") / "messages.tsv"
-    parts = (split.train, split.validation, split.test)
-    rows = [(label, text) for part in parts for label, text in zip(part.labels, part.texts)]  # noqa: B905
-    file.write_text("".join(f"{('ham', 'spam')[n]}\t{text}\n" for n, text in rows), "utf-8")
     job = scaling.Job(
         source=str(tiny),
-        data=str(file),
+        data=str(collection(tmp_path_factory.mktemp("data"))),
         device="cpu",
         precision="fp32",
         batch_sizes=(16, 32),
