@@ -13,16 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gpubook import __version__
-from gpubook.errors import BookError, Parser, UsageError, exit_code
+from gpubook.errors import BookError, Parser, UsageError, exit_code, number
 
 # The rooms are imported by the command that needs them, so that --help answers at once.
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
 
 
 def _setting(text: str) -> tuple[str, str]:
@@ -96,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _execution_options(parser: argparse.ArgumentParser) -> None:
+    whole = number(int, 1)
     parser.add_argument(
         "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
         help="set a notebook's parameter (repeatable)",
@@ -104,13 +98,13 @@ def _execution_options(parser: argparse.ArgumentParser) -> None:
         "--require", default="", metavar="CAPABILITIES",
         help="what must be live here, such as docker,gpu (adds to $REQUIRE)",
     )  # fmt: skip
-    parser.add_argument("-j", dest="jobs", type=_positive, metavar="N", help="notebooks at once")
+    parser.add_argument("-j", dest="jobs", type=whole, metavar="N", help="notebooks at once")
     parser.add_argument("--force", action="store_true", help="execute what is unchanged, too")
     parser.add_argument(
-        "--cell-timeout", type=_positive, metavar="SECONDS", help="the longest for one cell"
+        "--cell-timeout", type=whole, metavar="SECONDS", help="the longest for one cell"
     )
     parser.add_argument(
-        "--timeout", type=_positive, metavar="SECONDS", help="the longest for one notebook"
+        "--timeout", type=whole, metavar="SECONDS", help="the longest for one notebook"
     )
 
 

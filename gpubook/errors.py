@@ -2,13 +2,14 @@
 
 Every command runs through :func:`exit_code`, the one place where whatever can go wrong in
 reading, writing, printing and decoding becomes one line and a code. A traceback is for our own
-mistakes only.
+mistakes only. Imports no room; every room may import it.
 """
 
 from __future__ import annotations
 
 import argparse
 import errno
+import math
 import os
 import sys
 import warnings
@@ -47,6 +48,20 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:
         raise UsageError(f"{message} (see `{self.prog} --help`)")
+
+
+def number(kind: type, low: float, high: float = math.inf) -> Callable[[str], Any]:
+    """What argparse takes for an option's ``type``: an int or a float within these limits."""
+
+    def parse(text: str) -> Any:
+        value = kind(text)
+        if not low <= value <= high:
+            limits = f"at least {low}" if high == math.inf else f"between {low} and {high}"
+            raise argparse.ArgumentTypeError(f"must be {limits}, not {text}")
+        return value
+
+    parse.__name__ = "number" if kind is float else "whole number"
+    return parse
 
 
 def exit_code(name: str, command: Callable[[], int]) -> int:

@@ -1,7 +1,8 @@
 """Every file that a command reads comes through here: a regular one, not too large, not too deep.
 
 A refusal is an OSError with its reason (a FIFO, a device, too large) or :class:`Malformed`, which
-is a ValueError, too: whoever names the file for people catches these two.
+is a ValueError, too: whoever names the file for people catches these two. The library's own data
+files and templates are read here as well. Imports `errors`; every room after it may import it.
 """
 
 from __future__ import annotations

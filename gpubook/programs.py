@@ -1,4 +1,7 @@
-"""Programs that a command runs: they end with it, and what they print is kept up to a limit."""
+"""Programs that a command runs: they end with it, and what they print is kept up to a limit.
+
+Imports no room; every room after `files` may import it.
+"""
 
 from __future__ import annotations
 

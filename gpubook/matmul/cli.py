@@ -8,17 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from gpubook import machine
-from gpubook.errors import BookError, Parser, UsageError, exit_code
-
-
-def _size(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-    if value < 16:
-        raise argparse.ArgumentTypeError("a product needs at least 16 rows to be worth timing")
-    return value
+from gpubook.errors import BookError, Parser, UsageError, exit_code, number
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -27,7 +17,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Multiply two square matrices of normal random numbers on the CPU, on CUDA "
         "cores and on Tensor Cores; check each product, prove the unit, and time it.",
     )
-    parser.add_argument("--n", type=_size, metavar="N", help="rows and columns (fits the memory)")
+    # A product of fewer rows is not worth timing.
+    size = {"type": number(int, 16), "help": "rows and columns (fits the memory)"}
+    parser.add_argument("--n", metavar="N", **size)
     parser.add_argument("--dtype", default="", metavar="LIST", help="such as fp32,bf16 (all)")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="(both, where there is a GPU)")
     parser.add_argument("--json", action="store_true", help="everything measured, as JSON")
@@ -61,7 +53,8 @@ def run(args: argparse.Namespace) -> list[dict]:
         print(_header(devices))
     rows = []
     for device in devices:
-        chosen = names if args.device else _possible(names, device)
+        have = products.possible(device)
+        chosen = [n for n in names if args.device or kinds.kind_named(n).name in have]
         if chosen or not names:
             rows += products.measure_all(device, n=args.n, names=chosen, progress=say)
     if not args.device and not gpu.available and not args.json:
@@ -69,16 +62,6 @@ def run(args: argparse.Namespace) -> list[dict]:
     if not rows:
         raise UsageError(f"no device here multiplies {args.dtype}: TF32 and FP8 need a GPU")
     return rows
-
-
-def _possible(names: Sequence[str], device: str) -> list[str]:
-    """Of the formats asked for, those this device multiplies."""
-    from gpubook.matmul import kinds, products
-
-    if device == "cpu":
-        return [n for n in names if kinds.kind_named(n).name in kinds.ON_CPU]
-    have = {kind.name for kind in products.device_kinds(device)}
-    return [n for n in names if kinds.kind_named(n).name in have]
 
 
 def _header(devices: Sequence[str]) -> str:

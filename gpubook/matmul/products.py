@@ -205,15 +205,17 @@ def measure_all(
     return rows
 
 
+def possible(device: str) -> tuple[str, ...]:
+    """The kinds that this device can multiply, fast or slowly."""
+    return kinds.ON_CPU if device == "cpu" else tuple(k.name for k in device_kinds(device))
+
+
 def kind_on(name: str, device: str) -> Kind:
-    """The kind of this name if the device can multiply it, fast or slowly; else UsageError."""
-    kind = kinds.kind_named(name)
-    possible = kinds.ON_CPU if device == "cpu" else tuple(k.name for k in device_kinds(device))
-    if kind.name not in possible:
-        raise UsageError(
-            f"{kind.title} has no product on {device_name(device)}: choose from "
-            f"{', '.join(possible)}"
-        )
+    """The kind of this name if the device can multiply it; else UsageError."""
+    kind, have = kinds.kind_named(name), possible(device)
+    if kind.name not in have:
+        what = f"{kind.title} has no product on {device_name(device)}"
+        raise UsageError(f"{what}: choose from {', '.join(have)}")
     return kind
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 FLUSH_BYTES = 256 * 2**20
 """Overwritten before each run: twice the largest L2 cache of the peaks table or more."""
@@ -67,24 +67,16 @@ class Timing:
         }
 
 
-class Cuda(Protocol):
-    """The part of ``torch.cuda`` that timing uses, so that tests can pass a fake clock."""
-
-    def Event(self, *, enable_timing: bool) -> Any: ...
-
-    def synchronize(self) -> None: ...
-
-
 def time_cuda(
     run: Callable[[], object],
     *,
-    cuda: Cuda,
+    cuda: Any,
     flush: Callable[[], object] | None,
     warm_up: float = 0.1,
     seconds: float = 0.5,
     runs: tuple[int, int] = RUNS,
 ) -> Timing:
-    """Time ``run``, which queues work on the current CUDA stream.
+    """Time ``run``, which queues work on the current CUDA stream; ``cuda`` is ``torch.cuda``.
 
     ``warm_up`` and ``seconds`` are how long to warm up and to measure, from which the numbers
     of runs follow. ``flush`` overwrites the L2 cache; it runs before each timed run and outside
@@ -111,7 +103,7 @@ def time_cuda(
     return Timing(measured, f"CUDA events, {count} runs, {cache}, one synchronise")
 
 
-def _estimate(run: Callable[[], object], flush: Callable[[], object] | None, cuda: Cuda) -> float:
+def _estimate(run: Callable[[], object], flush: Callable[[], object] | None, cuda: Any) -> float:
     """About how many seconds one run takes, from five."""
     start, end = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
     start.record()

@@ -8,7 +8,8 @@
   ours
 - ``predict`` labels messages; ``cli`` has the commands; ``plots`` draws for the pages
 
-``import gpubook.spam`` stays cheap: torch and transformers load only where they are used.
+``import gpubook.spam`` stays cheap: torch and transformers load only where they are used. The book
+and the command may import it.
 """
 
 import os

@@ -7,12 +7,12 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from gpubook import files
-from gpubook.errors import Parser, UsageError, exit_code, one_line
+from gpubook.errors import Parser, UsageError, exit_code, number, one_line
 
 DEFAULT_FOLDER = "bert_spam_classifier"
 _ECHO_SECONDS = 2.0  # what comes within these after a signal may be the same request
@@ -28,23 +28,12 @@ def predict(argv: Sequence[str] | None = None) -> int:
     return exit_code("spam_predict", lambda: _predict(argv))
 
 
-def _number(kind: type, low: float, high: float = float("inf")) -> Callable[[str], float]:
-    def parse(text: str):
-        value = kind(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
-        return value
-
-    parse.__name__ = "number" if kind is float else "whole number"
-    return parse
-
-
 def _classify_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="spam_classify",
         description="Fine-tune a BERT on the SMS Spam Collection and save it with its scores.",
     )
-    whole, share = _number(int, 1), _number(float, 0.0, 1.0)
+    whole, share = number(int, 1), number(float, 0.0, 1.0)
     parser.add_argument("--data", type=Path, metavar="FILE", help="the collection (fetched)")
     parser.add_argument(
         "--model", metavar="FOLDER|NAME",
@@ -64,7 +53,7 @@ def _classify_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--learning-rate",
-        type=_number(float, 1e-9, 1.0),
+        type=number(float, 1e-9, 1.0),
         metavar="RATE",
         help="highest (for batches of 32 1e-4, from BERT-base on 5e-5; more for larger ones)",
     )
@@ -74,14 +63,12 @@ def _classify_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="train the first layer, too, which otherwise stays as it was pretrained",
     )
-    parser.add_argument(
-        "--seed", type=_number(int, 0), default=0, metavar="N", help="(%(default)s)"
-    )
+    parser.add_argument("--seed", type=number(int, 0), default=0, metavar="N", help="(%(default)s)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument(
-        "--save-seconds", type=_number(float, 0.0), default=60.0, metavar="S",
+        "--save-seconds", type=number(float, 0.0), default=60.0, metavar="S",
         help="the longest between two checkpoints (%(default)s)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="the scores as JSON")
@@ -192,7 +179,7 @@ def _predict_parser() -> argparse.ArgumentParser:
         help="what spam_classify wrote (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--threshold", type=_number(float, 0.0, 1.0), metavar="P",
+        "--threshold", type=number(float, 0.0, 1.0), metavar="P",
         help="call it spam from this probability on (chosen in training)",
     )  # fmt: skip
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -37,6 +38,14 @@ def test_a_room_imports_only_rooms_before_it(path):
             parts = name.split(".")
             if parts[0] == "gpubook" and len(parts) > 1 and parts[1] in ORDER:
                 assert ORDER.index(parts[1]) <= ORDER.index(own), f"{own} imports {name}"
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_a_rooms_first_lines_say_what_it_is_for_and_who_may_import_it(name):
+    folder = ROOT / "gpubook" / name
+    file = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+    said = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    assert re.search(r"may import|imports? it", " ".join(said.split())), said
 
 
 @pytest.mark.parametrize("module", ["gpubook", "gpubook.cli"])

@@ -205,7 +205,7 @@ def test_the_json_holds_rows_and_provenance_and_nothing_else_is_printed(capsys, 
     [
         (["--dtype", "fp9"], 2, "unknown dtype 'fp9': choose from fp32, tf32"),
         (["--device", "cpu", "--dtype", "tf32"], 2, "TF32 has no product on"),
-        (["--n", "many"], 2, "not a whole number"),
+        (["--n", "many"], 2, "invalid whole number value"),
         (["--n", "8"], 2, "at least 16"),
         (["--device", "tpu"], 2, "invalid choice"),
         (["--device", "cpu", "--dtype", "fp8"], 2, "FP8 has no product on"),
