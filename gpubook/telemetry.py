@@ -15,14 +15,10 @@ from typing import Any
 
 from gpubook.machine import gpus
 
-UNITS = {
+_DRAWN = {
     "gpu_percent": "GPU utilisation (%)",
-    "gpu_memory_bytes": "GPU memory (GiB)",
     "power_watts": "power (W)",
-    "power_limit_watts": "power limit (W)",
     "temperature_celsius": "temperature (°C)",
-    "sm_clock_mhz": "SM clock (MHz)",
-    "cpu_percent": "CPU utilisation (%)",
     "process_percent": "this process (% of one core)",
     "memory_bytes": "this process's memory (GiB)",
 }
@@ -32,8 +28,8 @@ GIB = 2**30
 class Sampler:
     """Samples the machine from ``with`` to its end.
 
-    ``samples`` is a list of dictionaries: ``seconds`` since the start, then keys of
-    :data:`UNITS`. Percentages are means since the previous sample; on several cores
+    ``samples`` is a list of dictionaries: ``seconds`` since the start, then what was read, the unit
+    in each key. Percentages are means since the previous sample; on several cores
     ``process_percent`` can pass 100. A GPU that does not report a value gets ``None``.
     """
 
@@ -153,25 +149,18 @@ def busiest(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {key: best.get(key) for key in keys}
 
 
-def draw(
-    losses: Sequence[Sequence[float]],
-    samples: Sequence[Mapping[str, Any]],
-    *,
-    keys: Sequence[str] | None = None,
-):
+def draw(losses: Sequence[Sequence[float]], samples: Sequence[Mapping[str, Any]]) -> Any:
     """The loss, and under it the machine: a matplotlib Figure.
 
     ``losses`` are (seconds, loss) pairs, in seconds of training steps alone. The machine is
-    drawn over all seconds, so these two axes differ by loading and scoring. ``keys`` of
-    :data:`UNITS` choose what is drawn; by default GPU utilisation, power and temperature, or the
-    processor and memory.
+    drawn over all seconds, so these two axes differ by loading and scoring: GPU utilisation, power
+    and temperature, or without a GPU the processor and memory.
     """
     from matplotlib import pyplot
 
-    if keys is None:
-        on_gpu = any(s.get("gpu_percent") is not None for s in samples)
-        gpu = ("gpu_percent", "power_watts", "temperature_celsius")
-        keys = gpu if on_gpu else ("process_percent", "memory_bytes")
+    on_gpu = any(s.get("gpu_percent") is not None for s in samples)
+    gpu = ("gpu_percent", "power_watts", "temperature_celsius")
+    keys = gpu if on_gpu else ("process_percent", "memory_bytes")
     figure, axes = pyplot.subplots(
         1 + len(keys), 1, figsize=(7, 2.2 + 1.05 * len(keys)), layout="constrained"
     )
@@ -181,9 +170,7 @@ def draw(
     axes[0].set_yscale("log")
     axes[0].set_ylabel("loss")
     axes[0].set_xlabel("seconds of training steps")
-    for axis, key, colour in zip(
-        axes[1:], keys, (green, orange, blue, green, orange, blue), strict=False
-    ):
+    for axis, key, colour in zip(axes[1:], keys, (green, orange, blue), strict=False):
         points = [(s["seconds"], s[key]) for s in samples if s.get(key) is not None]
         scale = GIB if key.endswith("_bytes") else 1
         axis.plot([t for t, _ in points], [v / scale for _, v in points], color=colour)
@@ -191,7 +178,7 @@ def draw(
         if axis is not axes[-1]:
             axis.sharex(axes[-1])
             axis.tick_params(labelbottom=False)
-        axis.set_ylabel(UNITS[key].replace(" (", "\n("), fontsize="small")
+        axis.set_ylabel(_DRAWN[key].replace(" (", "\n("), fontsize="small")
     axes[-1].set_xlabel("seconds since the start, loading and scoring included")
     return figure
 

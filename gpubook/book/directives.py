@@ -62,12 +62,12 @@ def add_value(app: Sphinx, name: str, make: Callable[[Path, str], tuple[str, str
     app.add_role(name, _Value(make))
 
 
-def with_script(name: str, data: object, *, style: bool = True) -> str:
+def with_script(name: str, data: object) -> str:
     """The script ``NAME.js`` of this room with its data, and its style sheet.
 
     They stand in the page itself: no other page needs them, and they follow what they work on.
     """
-    sheet = f"<style>{files.packaged('gpubook.book', f'{name}.css')}</style>" if style else ""
+    sheet = f"<style>{files.packaged('gpubook.book', f'{name}.css')}</style>"
     text = json.dumps(data).replace("</", "<\\/")
     given = f'<script type="application/json" id="gb-{name.replace("_", "-")}-data">{text}</script>'
     return f"{sheet}{given}<script>{files.packaged('gpubook.book', f'{name}.js')}</script>"

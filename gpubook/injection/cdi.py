@@ -30,7 +30,6 @@ class Node:
     type: str = ""
     major: int = -1
     minor: int = -1
-    permissions: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def _edits(part: dict[str, Any]) -> Edits:
 
 
 def _node(node: dict[str, Any]) -> Node:
-    texts = {"host_path": "hostPath", "type": "type", "permissions": "permissions"}
+    texts = {"host_path": "hostPath", "type": "type"}
     numbers = {"major": node.get("major", -1), "minor": node.get("minor", -("major" not in node))}
     return Node(node["path"], **{k: node.get(key, "") for k, key in texts.items()}, **numbers)
 

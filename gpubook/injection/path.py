@@ -1,6 +1,6 @@
 """Which path put the GPU into a container: decided from evidence, with the reasons.
 
-Each :class:`Reason` says what was seen, where, and which path it speaks for or against. What a
+Each :class:`Reason` says what was seen, and which path it speaks for. What a
 container *shows* outranks what was *asked for*: ``--gpus all`` ends in the legacy hook or in CDI
 depending on the engine's version, but a bind-mounted device node is there or it is not.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gpubook.injection.classify import Item, classify
 from gpubook.injection.observation import Observation
@@ -25,12 +26,10 @@ PATHS = {
 }
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(NamedTuple):
     """One observation that bears on the decision."""
 
     sign: str
-    where: str
     speaks_for: str
 
 
@@ -53,8 +52,7 @@ def decide(container: Observation, items: tuple[Item, ...] | None = None) -> Dec
     reasons = _from_hooks(container) + _from_inside(container, items) + _from_request(container)
     path = _choose(container, items, reasons)
     if path == "none":
-        what = "no driver file, no GPU node, no hook of the toolkit"
-        reasons.append(Reason(what, "everything read", "none"))
+        reasons.append(Reason("no driver file, no GPU node, no hook of the toolkit", "none"))
     family = {"engine-cdi": "cdi", "jit-cdi": "cdi"}.get(path, path)
     agreeing = tuple(r for r in reasons if r.speaks_for in (path, family))
     return Decision(path, agreeing, tuple(r for r in reasons if r not in agreeing))
@@ -63,16 +61,16 @@ def decide(container: Observation, items: tuple[Item, ...] | None = None) -> Dec
 def _from_hooks(container: Observation) -> list[Reason]:
     if container.oci is None:
         return []
-    votes = []
+    reasons = []
     for hook in container.oci.hooks:
         program = posixpath.basename(hook.path)
         if program == "nvidia-container-runtime-hook":
-            votes.append((f"{hook.stage} hook {program}", "legacy"))
+            reasons.append(Reason(f"{hook.stage} hook {program}", "legacy"))
         elif program in ("nvidia-cdi-hook", "nvidia-ctk") and hook.stage != "prestart":
-            votes.append((f"{hook.stage} hook {program}", "cdi"))
+            reasons.append(Reason(f"{hook.stage} hook {program}", "cdi"))
     if any(node.path.startswith("/dev/nvidia") for node in container.oci.devices):
-        votes.append(("GPU nodes listed in linux.devices", "cdi"))
-    return [Reason(what, "OCI spec", path) for what, path in dict.fromkeys(votes)]
+        reasons.append(Reason("GPU nodes listed in linux.devices", "cdi"))
+    return list(dict.fromkeys(reasons))
 
 
 def _from_inside(container: Observation, items: tuple[Item, ...]) -> list[Reason]:
@@ -80,51 +78,39 @@ def _from_inside(container: Observation, items: tuple[Item, ...]) -> list[Reason
     mounts = {i.target for i in ours if i.kind == "mount"}
     classes = {i.class_id for i in ours}
     mounted = sorted(t for t in mounts if t.startswith("/dev/nvidia"))
-    void = container.env.get("NVIDIA_VISIBLE_DEVICES") == "void"
+    void = container.env.get("NVIDIA_VISIBLE_DEVICES") == "void" and _has_driver(items)
+    proc, params = "/proc/driver/nvidia", "/proc/driver/nvidia/params"
     signs = (
-        (mounted, f"device nodes are bind mounts ({', '.join(mounted)})", "mountinfo", "legacy"),
-        (
-            "/proc/driver/nvidia" in mounts,
-            "/proc/driver/nvidia is a tmpfs of its own",
-            "mountinfo",
-            "legacy",
-        ),
-        (
-            "/proc/driver/nvidia/params" in mounts,
-            "only /proc/driver/nvidia/params is covered, by one file",
-            "mountinfo",
-            "cdi",
-        ),
-        (
-            "hook-workspace" in classes,
-            "a scratch folder of nvidia-cdi-hook",
-            "mountinfo",
-            "cdi",
-        ),
-        (void and _has_driver(items), "NVIDIA_VISIBLE_DEVICES=void", "environment", "cdi"),
-        ("wsl" in classes, "/dev/dxg or files below /usr/lib/wsl", "mounts and nodes", "wsl2"),
+        (mounted, f"device nodes are bind mounts ({', '.join(mounted)})", "legacy"),
+        (proc in mounts, f"{proc} is a tmpfs of its own", "legacy"),
+        (params in mounts, f"only {params} is covered, by one file", "cdi"),
+        ("hook-workspace" in classes, "a scratch folder of nvidia-cdi-hook", "cdi"),
+        (void, "NVIDIA_VISIBLE_DEVICES=void", "cdi"),
+        ("wsl" in classes, "/dev/dxg or files below /usr/lib/wsl", "wsl2"),
     )
-    return [Reason(what, where, path) for shows, what, where, path in signs if shows]
+    return [Reason(what, path) for shows, what, path in signs if shows]
 
 
 def _from_request(container: Observation) -> list[Reason]:
     request = container.request
     if request is None:
         return []
-    votes = []
+    reasons = []
     for ask in request.device_requests:
         if ask["driver"] == "cdi":
-            votes.append((f"asked for the CDI device {', '.join(ask['ids'])}", "engine-cdi"))
+            reasons.append(
+                Reason(f"asked for the CDI device {', '.join(ask['ids'])}", "engine-cdi")
+            )
         elif ask["driver"] in ("", "nvidia") and ["gpu"] in ask["capabilities"]:
             # --gpus says that a GPU was wanted, not how it came; the engine's version decides
             path = "engine-cdi" if _shows_cdi(container) else "legacy"
-            votes.append(("asked with --gpus, with no runtime of NVIDIA's", path))
+            reasons.append(Reason("asked with --gpus, with no runtime of NVIDIA's", path))
     if request.runtime == "nvidia":
-        votes.append(("the container's runtime is nvidia", "jit-cdi"))
+        reasons.append(Reason("the container's runtime is nvidia", "jit-cdi"))
     nodes = [d for d in request.devices if d.startswith(("/dev/nvidia", "/dev/dri"))]
     if nodes:
-        votes.append((f"passed with --device: {', '.join(nodes)}", "device-flags"))
-    return [Reason(what, "docker inspect", path) for what, path in votes]
+        reasons.append(Reason(f"passed with --device: {', '.join(nodes)}", "device-flags"))
+    return reasons
 
 
 def _shows_cdi(container: Observation) -> bool:

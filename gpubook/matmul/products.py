@@ -137,13 +137,12 @@ def measure(
     device: str,
     n: int | None = None,
     seconds: float = 0.5,
-    sampled: bool = True,
 ) -> dict:
     """Measure one product wholly and return its row.
 
     ``device`` is ``"cpu"`` or ``"cuda"``. Without ``n`` the default size is fitted to the free
-    memory; a given ``n`` must fit. On CUDA the unit is proved from a profile and, with
-    ``sampled``, clock, power and temperature are read while the timed runs last.
+    memory; a given ``n`` must fit. On CUDA the unit is proved from a profile, and clock, power and
+    temperature are read while the timed runs last.
 
     Raises BookError: no memory, a wrong product, another unit than claimed.
     """
@@ -154,7 +153,7 @@ def measure(
         row |= {"fit": fitted.text} | check(pair)
         on_gpu = device == "cuda"
         proof = unit.prove(kind, unit.profile(pair.multiply)).record() if on_gpu else None
-        watch = Sampler(interval=0.02, gpu=0) if on_gpu and sampled else None
+        watch = Sampler(interval=0.02, gpu=0) if on_gpu else None
         with watch or contextlib.nullcontext():
             taken = timing.time_on(device, pair.multiply, threads=threads(), seconds=seconds)
         row |= {
@@ -191,14 +190,13 @@ def measure_all(
     n: int | None = None,
     names: Sequence[str] = (),
     seconds: float = 0.5,
-    sampled: bool = True,
     progress: Callable[[dict], None] | None = None,
 ) -> list[dict]:
     """One row for each kind in ``names``, or for each that the device has units for."""
     chosen = [kind_on(name, device) for name in names] or device_kinds(device)
     rows = []
     for kind in chosen:
-        row = measure(kind, device=device, n=n, seconds=seconds, sampled=sampled)
+        row = measure(kind, device=device, n=n, seconds=seconds)
         rows.append(row)
         if progress:
             progress(row)

@@ -64,7 +64,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training. ``test`` and ``validation`` hold labels and spam probabilities."""
+    """A finished training; ``metrics`` is what metrics.json holds."""
 
     folder: Path
     history: list[dict]  # one entry an epoch: loss, seconds, messages/s, validation scores
@@ -72,10 +72,6 @@ class Trained:
     metrics: dict
     recipe: dict  # as used, with the learning rate that was chosen
     stages: dict[str, float]  # seconds: load, train (with validation), test and save
-
-    def record(self) -> dict:
-        """Scores, history, losses and recipe in one dictionary of plain data, to be kept."""
-        return self.metrics | {"losses": self.losses, "recipe": self.recipe}
 
 
 Log = Callable[[str], None]
