@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gpubook.doctor.common import engine_info, has_gpu
 from gpubook.doctor.facts import Facts, Unread
 from gpubook.doctor.finding import OK, WARNING, Finding, ok, say
 from gpubook.files import dict_of
@@ -94,8 +93,8 @@ def _no_engine(at: dict[str, Any]) -> Finding:
 def _engine_kind(facts: Facts, info: dict) -> Iterator[Finding]:
     if "Docker Desktop" in info["operating_system"] and not facts.system["wsl"]:
         found = say("engine-kind.desktop")
-        yield found if has_gpu(facts) else replace(found, status=WARNING)
-    if info["root_dir"].startswith("/var/snap/") and has_gpu(facts):
+        yield found if facts.has_gpu else replace(found, status=WARNING)
+    if info["root_dir"].startswith("/var/snap/") and facts.has_gpu:
         yield say("engine-kind.snap")
     if info["rootless"]:
         yield say("rootless")
@@ -109,7 +108,7 @@ def _engine_version(facts: Facts, info: dict) -> Iterator[Finding]:
         yield say("engine-version", server=info["server"])
     elif version < CDI_DEFAULT and not switched_on:
         found = say("engine-cdi", server=info["server"])
-        yield found if has_gpu(facts) else replace(found, status=OK, why="", run=())
+        yield found if facts.has_gpu else replace(found, status=OK, why="", run=())
 
 
 def daemon_json(facts: Facts) -> Iterator[Finding]:
@@ -121,7 +120,7 @@ def daemon_json(facts: Facts) -> Iterator[Finding]:
         yield say("daemon-json.unread", path=path, reason=file["why"])
     if dict_of(config.get("features")).get("cdi") is False:
         yield say("cdi-off", path=path)
-    if info := engine_info(facts):
+    if info := facts.engine_info:
         yield from _runtimes(path, set(dict_of(config.get("runtimes"))), set(info["runtimes"]))
     programs = facts.get("toolkit", {}).get("programs", {"nvidia-container-runtime": "unknown"})
     if config.get("default-runtime") == "nvidia" and not programs["nvidia-container-runtime"]:
@@ -144,7 +143,7 @@ def toolkit(facts: Facts) -> Iterator[Finding]:
     here = [name for name, path in facts.toolkit["programs"].items() if path]
     if here:
         yield from _toolkit_here(here, facts.toolkit["version"])
-    elif not has_gpu(facts):
+    elif not facts.has_gpu:
         yield ok("toolkit", "no NVIDIA Container Toolkit, and no GPU that would need it")
     elif not facts.system["container"]:
         yield say("toolkit.none")
@@ -169,7 +168,7 @@ def space(facts: Facts) -> Iterator[Finding]:
     room = dict(facts.space)
     shm = room.pop("/dev/shm", None)
     if room:
-        yield _disk(room, engine_info(facts).get("root_dir"))
+        yield _disk(room, facts.engine_info.get("root_dir"))
     if shm and facts.system["container"] and shm["total"] < 1e9:
         yield say("shm", mib=shm["total"] / 2**20)
     elif shm:

@@ -23,7 +23,7 @@ from gpubook.errors import BookError
 from gpubook.machine import gpus, info
 from gpubook.machine import host as hosts
 from gpubook.machine.endpoint import sockets
-from gpubook.machine.gpus import Driver
+from gpubook.machine.gpus import Driver, Gpu
 from gpubook.machine.host import Host
 
 NVIDIA = "0x10de"  # numbers of PCI vendors
@@ -60,6 +60,32 @@ class Facts:
         """A fact, or ``otherwise`` where it could not be read."""
         answer = self.answers[name]
         return otherwise if isinstance(answer, Unread) else answer
+
+    @property
+    def engine_info(self) -> dict[str, Any]:
+        """What the engine says of itself; empty where none answers."""
+        return self.get("engine", {}).get("info") or {}
+
+    @property
+    def module(self) -> str:
+        """The version of the loaded kernel module; empty for none."""
+        return self.get("driver", {"module": ""})["module"]
+
+    @property
+    def gpus(self) -> tuple[Gpu, ...]:
+        """The GPUs that NVML shows."""
+        return self.get("nvml", Driver()).gpus
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether anything speaks for an NVIDIA GPU: on the bus, its driver, its nodes."""
+        nodes = self.get("nodes", {"nodes": {}})["nodes"].values()
+        return bool(self.get("bus", []) or self.module or any(node["device"] for node in nodes))
+
+    @property
+    def toolkit_version(self) -> str:
+        """The toolkit's version; empty where it is not known."""
+        return self.get("toolkit", {"version": ""})["version"]
 
 
 def _gpus_on_bus(host: Host, wanted: str = NVIDIA) -> list[str]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gpubook.doctor import compat
-from gpubook.doctor.common import gpus, has_gpu, module, renew, versions
 from gpubook.doctor.facts import NOT_ASKED, Facts
 from gpubook.doctor.finding import Finding, by_rule, ok, say
+from gpubook.doctor.specs import renew
 from gpubook.machine.gpus import Driver, Gpu
 from gpubook.machine.host import numbers
 
@@ -18,7 +18,7 @@ UVM = "nvidia-uvm"
 
 def gpu(facts: Facts) -> Iterator[Finding]:
     wsl = facts.system["wsl"]
-    if not has_gpu(facts):
+    if not facts.has_gpu:
         yield say("gpu.none")
         return
     driver, nvml = facts.get("driver", None), facts.get("nvml", Driver(error=NOT_ASKED))
@@ -32,7 +32,9 @@ def gpu(facts: Facts) -> Iterator[Finding]:
             yield ok("driver", f"driver {driver['module']} is loaded")
         yield from _library(driver)
     elif nvml.error:
-        yield by_rule(f"Failed to initialize NVML: {nvml.error}", versions(facts))
+        both = {"engine": facts.engine_info.get("server"), "toolkit": facts.toolkit_version}
+        known = {name: version for name, version in both.items() if version}
+        yield by_rule(f"Failed to initialize NVML: {nvml.error}", known)
     else:
         yield say("gpu.hidden")
 
@@ -72,13 +74,13 @@ def open_module(facts: Facts) -> Iterator[Finding]:
 
 def secure_boot(facts: Facts) -> Iterator[Finding]:
     boot = facts.driver["secure_boot"]
-    if boot is not None and has_gpu(facts):
+    if boot is not None and facts.has_gpu:
         signed = ", the module is signed" if boot and facts.driver["module"] else ""
         yield ok("secure-boot", f"Secure Boot is {'on' if boot else 'off'}{signed}")
 
 
 def nodes(facts: Facts) -> Iterator[Finding]:
-    if not has_gpu(facts) or facts.system["wsl"]:
+    if not facts.has_gpu or facts.system["wsl"]:
         return
     nodes = facts.nodes["nodes"]
     gpus = [path for path in nodes if re.fullmatch(r"/dev/nvidia\d+", path)]
@@ -104,11 +106,11 @@ def torch(facts: Facts) -> Iterator[Finding]:
     if not facts.torch:
         return
     version, cuda = facts.torch["version"], facts.torch["cuda"]
-    loaded, need = module(facts), compat.driver_for(cuda)
+    loaded, need = facts.module, compat.driver_for(cuda)
     wheel = compat.wheel_of(version, cuda, _machine(facts))
-    outside = [g for g in gpus(facts) if wheel and not wheel.runs_on(g.compute_capability)]
-    if not cuda and has_gpu(facts):
-        yield say("torch.cpu", *_other_torch(facts, gpus(facts)), version=version)
+    outside = [g for g in facts.gpus if wheel and not wheel.runs_on(g.compute_capability)]
+    if not cuda and facts.has_gpu:
+        yield say("torch.cpu", *_other_torch(facts, facts.gpus), version=version)
     elif not cuda:
         yield ok("torch", f"torch {version}, a build for the CPU")
     elif loaded and need and numbers(loaded)[0] < need:
@@ -126,7 +128,7 @@ def _machine(facts: Facts) -> str:
 
 def _other_torch(facts: Facts, gpus: Sequence[Gpu]) -> tuple[str, ...]:
     """What installs a build of the same release that runs on these GPUs, where there is one."""
-    install, loaded = "pip install --force-reinstall torch", module(facts)
+    install, loaded = "pip install --force-reinstall torch", facts.module
     if not gpus or not loaded:
         return (install,)
     card, release = gpus[0].compute_capability, facts.torch["version"]

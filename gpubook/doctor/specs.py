@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpubook.doctor.common import BY_SERVICE, engine_info, has_gpu, module, renew, toolkit_version
 from gpubook.doctor.facts import Facts
 from gpubook.doctor.finding import Finding, ok, say
 from gpubook.errors import BookError
@@ -14,10 +13,17 @@ from gpubook.injection.classes import library_version
 from gpubook.machine.host import numbers
 
 GPUS_BY_CDI = (29, 2)
+BY_SERVICE = (1, 18)
+"""The first toolkit with a service that renews CDI specifications."""
+
+
+def renew(facts: Facts) -> str:
+    """The commands that make the CDI specification anew with this toolkit, by their name."""
+    return "@renew" if numbers(facts.toolkit_version) >= BY_SERVICE else "@generate"
 
 
 def _folders(facts: Facts) -> list[str]:
-    info = engine_info(facts)
+    info = facts.engine_info
     named = info["cdi"]["directories"] if info else []
     return list(dict.fromkeys([*named, "/etc/cdi", "/var/run/cdi"]))
 
@@ -69,7 +75,7 @@ def cdi_specs(facts: Facts) -> Iterator[Finding]:
             yield from _old_uvm(path, edits, facts)
             yield _fitting(path, spec, edits, facts)
     yield from _outranked(list(ours.items()))
-    if not ours and has_gpu(facts) and not facts.system["wsl"]:
+    if not ours and facts.has_gpu and not facts.system["wsl"]:
         yield say("cdi-spec.none", renew(facts), folders=", ".join(_folders(facts)))
 
 
@@ -84,7 +90,7 @@ def _outranked(ours: list[tuple[str, Spec]]) -> Iterator[Finding]:
 
 def _fitting(path: str, spec: Spec, edits: Edits, facts: Facts) -> Finding:
     """Whether a specification is for the loaded driver, and all that it names is there."""
-    loaded = module(facts)
+    loaded = facts.module
     versions = sorted({v for mount in edits.mounts if (v := library_version(mount.host))})
     lost = _lost(edits, facts)
     if loaded and versions and loaded not in versions:
@@ -118,18 +124,18 @@ def _old_uvm(path: str, edits: Edits, facts: Facts) -> Iterator[Finding]:
 
 def refresh(facts: Facts) -> Iterator[Finding]:
     states = facts.refresh
-    if numbers(toolkit_version(facts)) < BY_SERVICE or not states:
+    if numbers(facts.toolkit_version) < BY_SERVICE or not states:
         return
     off = [unit for unit, state in states.items() if state not in ("enabled", "static", "alias")]
-    if off and has_gpu(facts):
+    if off and facts.has_gpu:
         yield say("cdi-refresh", units=", ".join(off))
     elif not off:
         yield ok("cdi-refresh", "the CDI specification is renewed by a service")
 
 
 def char_links(facts: Facts) -> Iterator[Finding]:
-    info = engine_info(facts)
-    if not has_gpu(facts) or not info:
+    info = facts.engine_info
+    if not facts.has_gpu or not info:
         return
     by_hook = numbers(info["server"]) < GPUS_BY_CDI or not _nvidia(_specs(facts))
     if info["cgroup_driver"] == "systemd" and by_hook and not facts.nodes["links"]:
