@@ -139,15 +139,14 @@ def seat_rows(results: list[dict[str, Any]]) -> list[dict[str, str]]:
     rows = []
     for result in results:
         used = result.get("used", {})
-        rows.append(
-            {
-                "Notebook": result["notebook"],
-                "Computing": duration(result["finished"] - result["started"]),
-                "Memory": size(used.get("memory_bytes")),
-                "Files it leaves": size(used["files_bytes"]) if used.get("files_bytes") else "–",
-                "GPU memory": size(used.get("gpu_memory_bytes")),
-            }
-        )
+        row = {
+            "Notebook": result["notebook"],
+            "Computing": duration(result["finished"] - result["started"]),
+            "Memory": size(used.get("memory_bytes")),
+            "Files it leaves": size(used.get("files_bytes") or None),
+            "GPU memory": size(used.get("gpu_memory_bytes")),
+        }
+        rows.append(row)
     return rows
 
 

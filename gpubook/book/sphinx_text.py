@@ -81,36 +81,30 @@ class _LinkFirstUse(SphinxPostTransform):
         places = {name: place for (kind, name), place in objects.items() if kind == "term"}
         if not places or any(page == self.env.docname for page, _ in places.values()):
             return
-        names = sorted(places, key=len, reverse=True)  # "OCI runtime" before "runtime"
-        pattern = re.compile("|".join(f"({term_pattern(name)})" for name in names))
+        self._places = places
+        self._names = sorted(places, key=len, reverse=True)  # "OCI runtime" before "runtime"
+        self._pattern = re.compile("|".join(f"({term_pattern(name)})" for name in self._names))
+        self._done = set(OTHER_SENSES)
         anchors = {anchor: name for name, (_, anchor) in places.items()}
-        done = set(OTHER_SENSES)
         for piece in list(running_text(self.document)):
             if isinstance(piece, nodes.reference):
                 target = piece.get("refid") or piece.get("refuri", "").partition("#")[2]
-                done.add(anchors.get(target, ""))
+                self._done.add(anchors.get(target, ""))
             else:
-                self._link_in(piece, pattern, names, places, done)
+                self._link_in(piece)
 
-    def _link_in(
-        self,
-        text: nodes.Text,
-        pattern: re.Pattern,
-        names: list[str],
-        places: dict[str, tuple[str, str]],
-        done: set[str],
-    ) -> None:
+    def _link_in(self, text: nodes.Text) -> None:
         pieces: list[nodes.Node] = []
         rest = 0
-        for match in pattern.finditer(text):
-            name = names[match.lastindex - 1]
+        for match in self._pattern.finditer(text):
+            name = self._names[match.lastindex - 1]
             whole = isinstance(text.parent, nodes.literal)
-            if name in done or (whole and match[0] != text):
+            if name in self._done or (whole and match[0] != text):
                 continue
-            done.add(name)
+            self._done.add(name)
             shown = text.parent.deepcopy() if whole else nodes.inline("", match[0])
             shown["classes"] += ["xref", "std", "std-term"]
-            page, anchor = places[name]
+            page, anchor = self._places[name]
             link = make_refnode(self.app.builder, self.env.docname, page, anchor, shown)
             if whole:
                 text.parent.replace_self(link)

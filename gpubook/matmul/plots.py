@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpubook.evidence import Evidence
 from gpubook.matmul import peaks
@@ -14,8 +13,7 @@ COLOURS = ("#2f7fc1", "#c8642a", "#3c9a5f", "#a05bb0", "#8a7a2b", "#c0476b")
 """Middle tones, told apart on light and dark pages."""
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(NamedTuple):
     """A matplotlib figure, and in words what it shows."""
 
     figure: Any

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -111,7 +112,7 @@ def train(
     saved = folder.parent / f"{folder.name}.checkpoint"
     stages = _Stages()
     try:
-        run = _prepare(split, source, recipe, backend, world)
+        run = _Run(split, str(source), recipe, backend, world)
         if resume:
             run.restore(saved, log)
         stages.end("load")
@@ -143,8 +144,9 @@ class _Stages:
         self.seconds[stage], self._last = now - self._last, now
 
 
-def _prepare(split: Split, source, recipe: Recipe, backend: Backend, world: World) -> _Run:
-    """Load the model while the messages are turned into tokens: both take about as long."""
+def _load(split: Split, source: str, recipe: Recipe, backend: Backend) -> tuple[Any, Any, dict]:
+    """Tokenizer, network and the token ids of each part: the latter two take about as long, and
+    are made side by side."""
     import torch
 
     torch.manual_seed(recipe.seed)
@@ -165,10 +167,7 @@ def _prepare(split: Split, source, recipe: Recipe, backend: Backend, world: Worl
     wake(backend).join()
     if backend.on_gpu:
         torch.cuda.manual_seed(recipe.seed)
-    if recipe.learning_rate is None:
-        rate = usual_learning_rate(network.config.hidden_size, recipe.batch_size)
-        recipe = replace(recipe, learning_rate=rate)
-    return _Run(split, tokenizer, network, encoded, recipe, backend, world, str(source))
+    return tokenizer, network, encoded
 
 
 def _encode(tokenizer, split: Split, recipe: Recipe) -> dict[str, list[list[int]]]:
@@ -183,21 +182,16 @@ def _encode(tokenizer, split: Split, recipe: Recipe) -> dict[str, list[list[int]
 class _Run:
     """The state of one training: what a checkpoint stores, and the steps that change it."""
 
-    def __init__(
-        self,
-        split: Split,
-        tokenizer,
-        network,
-        encoded: dict[str, list[list[int]]],
-        recipe: Recipe,
-        backend: Backend,
-        world: World,
-        source: str,
-    ):
-        self.split, self.tokenizer, self.network = split, tokenizer, network
-        self.recipe, self.backend, self.world, self.source = recipe, backend, world, source
-        self.encoded, self.pad = encoded, tokenizer.pad_token_id or 0
-        self.messages = messages = Encoded(encoded["train"], split.train.labels, pad=self.pad)
+    def __init__(self, split: Split, source: str, recipe: Recipe, backend: Backend, world: World):
+        self.tokenizer, network, self.encoded = _load(split, source, recipe, backend)
+        if recipe.learning_rate is None:
+            rate = usual_learning_rate(network.config.hidden_size, recipe.batch_size)
+            recipe = replace(recipe, learning_rate=rate)
+        self.split, self.network, self.source = split, network, source
+        self.recipe, self.backend, self.world = recipe, backend, world
+        self.pad = self.tokenizer.pad_token_id or 0
+        messages = Encoded(self.encoded["train"], split.train.labels, pad=self.pad)
+        self.messages = messages
         if min(len(messages), recipe.epochs, recipe.batch_size) < 1:
             raise UsageError("training needs at least one message, one epoch and batches of one")
         self.steps_per_epoch = -(-len(messages) // recipe.batch_size)
