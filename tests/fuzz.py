@@ -256,9 +256,6 @@ def _daemon(path: Path) -> None:
     endpoint.resolve({"DOCKER_CONFIG": str(path.parent)})
 
 
-_QUICK = ("doctor", "project", "record", "run", "fetch", "book", "bench", "--help", "--version")
-
-
 def _command(path: Path) -> int:
     """The words of a command line, each on a line, as the command gets them."""
     from gpubook import cli
@@ -293,46 +290,18 @@ def _of(*paths: str) -> tuple[bytes, ...]:
     return tuple((ROOT / path).read_bytes() for path in paths)
 
 
-NOTEBOOK = json.dumps(
-    {
-        "nbformat": 4,
-        "metadata": {"gpubook": {"after": ["02-b"], "exclusive": True}, "kernelspec": {}},
-        "cells": [
-            {"cell_type": "markdown", "metadata": {}, "source": ["# A\n", "text"], "id": "title"},
-            {
-                "cell_type": "code",
-                "metadata": {"tags": ["parameters"]},
-                "source": "N = 3  # a number\nREQUIRE = ''\nSIZES = [1, (2.5, {'a': None})]",
-                "outputs": [],
-                "execution_count": None,
-            },
-        ],
-    }
-).encode()
-SMS = b"ham\tsee you at six\nspam\twin cash now\n"
-WHEEL = b',spam,text\n0,0,"see you\nham\tat six"\n1,1,win cash\n'
-COMMANDS = (
-    b"gpubook\nrun\n-p\nN\n3\n--junit\nx.xml\n-j\n2", b"gpubook\ndoctor\n/dev/zero\n--json",
-    b"gpubook\nproject\n.\n--build-arg\nA=1", b"gpubook\nrecord\n--machine\nh100",
-    b"mat_mul\n--n\n64\n--dtype\nfp32,bf16", b"spam_classify\n--epochs\n2\n--dropout\n0.1",
-    b"spam_predict\n--threshold\n0.5\nhello", b"gpubook\nbench\nmatmul\n--device\ncpu",
-)  # fmt: skip
-
-
 def readers() -> tuple[Reader, ...]:
     """All readers of files, texts and command lines that others can write."""
     project = "examples/project"
     captures = "recordings/h100/captures"
     recording = "recordings/h100/05-nvidia-container-toolkit"
     legacy = f"{captures}/legacy"
-    config = b'{"model_type": "bert", "hidden_size": 32, "id2label": {"0": "ham"}}'
-    marker = b'{"schema": "gpubook.spam/1", "files": {"config.json": "00"}}'
     logs = sorted((ROOT / "tests/fixtures/doctor").rglob("*.log"))[:40]
-    result = b'{"schema": "gpubook.results/1", "notebook": "01-a", "run_id": "1", "started": 1,'
-    result += b'"finished": 2, "cells": [], "parameters": {}, "require": [], "evidences": [],'
-    result += b'"inputs": {}, "executed_sha256": "' + b"0" * 64 + b'"}'
+    seeds = "tests/fixtures/fuzz"
+    sms, wheel = _of(f"{seeds}/messages.tsv", f"{seeds}/messages.csv")
+    (commands,) = _of(f"{seeds}/commands.txt")
     return (
-        Reader("notebooks", (NOTEBOOK,), _notebook, "01-a.ipynb"),
+        Reader("notebooks", _of(f"{seeds}/notebook.json"), _notebook, "01-a.ipynb"),
         Reader("parameters", (b"3", b"2.5", b"true", b"[1, 2]", b'{"a": 1}'), _parameter),
         Reader(
             "recordings",
@@ -340,7 +309,7 @@ def readers() -> tuple[Reader, ...]:
             _recording,
             "h100/05-nvidia-container-toolkit/docker-info.json",
         ),
-        Reader("results", (result,), _results, "results/01-a.json"),
+        Reader("results", _of(f"{seeds}/results.json"), _results, "results/01-a.json"),
         Reader("Dockerfiles", _of(f"{project}/Dockerfile", "docker/Dockerfile"), _project,
                "p1/Dockerfile"),
         Reader(".dockerignore", _of(f"{project}/.dockerignore"), _project, "p2/.dockerignore"),
@@ -348,46 +317,20 @@ def readers() -> tuple[Reader, ...]:
         Reader("benchmark results", _of(f"{project}/result.json"), _project, "p4/result.json"),
         Reader("containers' output", _of(f"{project}/result.json"), _printed),
         Reader("CDI specifications", _of(f"{captures}/cdi-nvidia.yaml"), _specification, share=1),
-        Reader("short specifications", (CDI,), _specification),
-        Reader("questions", (QUESTIONS,), _questions),
+        Reader("short specifications", _of(f"{seeds}/cdi.yaml"), _specification),
+        Reader("questions", _of(f"{seeds}/questions.toml"), _questions),
         Reader("mountinfo", _of(f"{legacy}/mountinfo"), _capture, "c1/mountinfo"),
         Reader("inspect", _of(f"{legacy}/inspect.json"), _capture, "c2/inspect.json"),
         Reader("logs", tuple(path.read_bytes() for path in logs), _log, share=10),
-        Reader("messages", (SMS, WHEEL, _zipped(SMS)), _messages),
-        Reader("model folders", (config,), _config, "model/config.json"),
-        Reader("results' markers", (marker,), _marker, "marked/spam-classifier.json"),
+        Reader("messages", (sms, wheel, _zipped(sms)), _messages),
+        Reader("model folders", _of(f"{seeds}/config.json"), _config, "model/config.json"),
+        Reader("results' markers", _of(f"{seeds}/marker.json"), _marker,
+               "marked/spam-classifier.json"),
         Reader("checkpoints", (_saved(),), _checkpoint, "state.pt"),
         Reader("daemon.json", (b'{"features": {"cdi": true}}', b'{"currentContext": "a"}'),
                _daemon, "config.json"),
-        Reader("command lines", COMMANDS, _command, share=8),
+        Reader("command lines", tuple(commands.strip().split(b"\n\n")), _command, share=8),
     )  # fmt: skip
-
-
-CDI = b"""cdiVersion: 0.6.0
-kind: nvidia.com/gpu
-devices:
-- name: all
-  containerEdits:
-    deviceNodes:
-    - path: /dev/nvidia0
-containerEdits:
-  env: [A=b]
-  mounts:
-  - hostPath: /usr/bin/nvidia-smi
-    containerPath: /usr/bin/nvidia-smi
-    options: [ro, bind]
-  hooks:
-  - hookName: createContainer
-    path: /usr/bin/nvidia-ctk
-    args: [nvidia-ctk, hook]
-"""
-QUESTIONS = b"""[[question]]
-text = "Which?"
-option = [
-  {text = "this", right = true, feedback = "yes"},
-  {text = "that", right = false, feedback = "no"},
-]
-"""
 
 
 def fuzz(reader: Reader, cases: int, begin: int) -> int:
