@@ -16,7 +16,6 @@ from pathlib import Path
 from gpubook import files
 from gpubook.errors import BookError
 from gpubook.evidence.display import Shown, fill
-from gpubook.evidence.records import EvidenceError, follows
 
 
 class BadQuestions(BookError):
@@ -94,14 +93,13 @@ def load(path: Path) -> Checks:
     """
     try:
         content = files.toml_of(files.read_text(path), path)
-        follows(content, "checks", str(path))
     except OSError as error:
         raise BadQuestions(f"no questions in {path}: {error.strerror}") from error
     except files.Malformed as error:
         raise BadQuestions(str(error)) from error
-    except EvidenceError as error:  # people count from one
-        counted = re.sub(r"\[(\d+)\]", lambda match: f" {int(match[1]) + 1}", str(error))
-        raise BadQuestions(counted) from None
+    if wrong := files.broken_rule(content, "gpubook.evidence", "checks.schema.json"):
+        counted = re.sub(r"\[(\d+)\]", lambda match: f" {int(match[1]) + 1}", wrong)  # from one
+        raise BadQuestions(f"{path}: {counted}")
     asked, solutions = content["question"], content.get("solution", [])
     guesses = {name: _guess(path, name, entry) for name, entry in content.get("guess", {}).items()}
     _distinct((entry["text"] for entry in asked), f"{path}: a question is asked twice")

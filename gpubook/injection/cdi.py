@@ -120,9 +120,8 @@ def _edits(part: dict[str, Any]) -> Edits:
 
 
 def _node(node: dict[str, Any]) -> Node:
-    texts = {"host_path": "hostPath", "type": "type"}
-    numbers = {"major": node.get("major", -1), "minor": node.get("minor", -("major" not in node))}
-    return Node(node["path"], **{k: node.get(key, "") for k, key in texts.items()}, **numbers)
+    major, minor = node.get("major", -1), node.get("minor", 0 if "major" in node else -1)
+    return Node(node["path"], node.get("hostPath", ""), node.get("type", ""), major, minor)
 
 
 @dataclass(frozen=True)

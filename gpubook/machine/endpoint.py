@@ -2,7 +2,8 @@
 
 The endpoint is found in the order of the `docker` command: DOCKER_HOST, DOCKER_CONTEXT, the
 current context of the command's configuration, the default socket
-(https://docs.docker.com/engine/manage-resources/contexts/).
+(https://docs.docker.com/engine/manage-resources/contexts/). By hand, since the SDK's own reader of
+contexts knows no environment and home but this process's.
 """
 
 from __future__ import annotations

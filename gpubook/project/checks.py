@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpubook import files, machine
+from gpubook import machine
 from gpubook.errors import UsageError
 from gpubook.files import MEBIBYTE
 from gpubook.project import build, dockerfile, result, script
-from gpubook.project.items import ENGINE_ITEMS, ITEMS, Finding, met, missing, not_checked
+from gpubook.project.items import ENGINE_ITEMS, ITEMS, Finding, met, missing, not_checked, text_of
 
 _SECRET = {".git": ".git/config", ".env": ".env"}
 
@@ -39,12 +39,12 @@ def check(folder: Path, *, build_arguments: Sequence[str] = ()) -> list[Finding]
 
 def _dockerfile(folder: Path, build_arguments: Sequence[str]) -> list[Finding]:
     names = ("dockerfile", "pinned-base", "non-root", "command")
+    text, reason = text_of(folder, "Dockerfile", MEBIBYTE)
     try:
-        stages = dockerfile.stages(files.read_text(folder / "Dockerfile", MEBIBYTE))
-    except FileNotFoundError:
-        return [missing(name, "there is no Dockerfile") for name in names]
-    except (OSError, files.Malformed, dockerfile.BadDockerfile) as error:
-        reason = f"Dockerfile: {error.strerror}" if isinstance(error, OSError) else str(error)
+        stages = [] if reason else dockerfile.stages(text)
+    except dockerfile.BadDockerfile as error:
+        reason = str(error)
+    if reason:
         return [missing(name, reason) for name in names]
     return [
         met("dockerfile", f"{len(stages)} stage{'s' if len(stages) > 1 else ''}"),
@@ -83,12 +83,9 @@ def _command(stages: list[dockerfile.Stage]) -> Finding:
 def _dockerignore(folder: Path) -> Finding:
     from docker.utils.build import PatternMatcher
 
-    try:
-        text = files.read_text(folder / ".dockerignore", MEBIBYTE)
-    except FileNotFoundError:
-        return missing("dockerignore", "there is no .dockerignore")
-    except (OSError, files.Malformed) as error:
-        return missing("dockerignore", getattr(error, "strerror", None) or str(error))
+    text, reason = text_of(folder, ".dockerignore", MEBIBYTE)
+    if reason:
+        return missing("dockerignore", reason)
     lines = [line.strip() for line in text.splitlines()]
     patterns = [line for line in lines if line and not line.startswith("#")]
     try:

@@ -1,7 +1,8 @@
 """A Dockerfile read as far as the checklist asks: stages, bases, user, command.
 
 Comments, the ``escape`` directive, continued lines, here-documents and arguments before the first
-FROM are understood (https://docs.docker.com/reference/dockerfile/).
+FROM are understood (https://docs.docker.com/reference/dockerfile/). `docker image inspect` tells
+user and command, too, where there is an engine and after a build.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from gpubook import files
 
@@ -43,6 +44,18 @@ class Finding:
     def as_json(self) -> dict[str, str]:
         """The finding with its item's words."""
         return asdict(self.item) | {"state": self.state, "found": self.found}
+
+
+def text_of(folder: Path, name: str, limit: int = files.LIMIT) -> tuple[str, str]:
+    """A project's file and an empty reason, or an empty text and why it cannot be read."""
+    try:
+        return files.read_text(folder / name, limit), ""
+    except FileNotFoundError:
+        return "", f"there is no {name}"
+    except OSError as error:
+        return "", f"{name}: {error.strerror}"
+    except files.Malformed as error:
+        return "", str(error)
 
 
 def met(id_: str, found: str) -> Finding:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gpubook import files
-from gpubook.project.items import Finding, met, missing
+from gpubook.project.items import Finding, met, missing, text_of
 
 CONTAINER_ROOTS = ("overlay", "fuse-overlayfs", "aufs", "btrfs", "zfs", "9p")
 """Types of / in a container; a machine's own is ext4, xfs and the like."""
@@ -47,14 +47,13 @@ def container_problem(value: Any) -> str:
 
 def check(folder: Path) -> list[Finding]:
     """The findings on ``result.json``: valid, and from a container."""
-    path = folder / "result.json"
+    text, reason = text_of(folder, "result.json")
     try:
-        value = files.json_of(files.read_text(path), path.name)
-    except FileNotFoundError:
-        return [missing(name, "there is no result.json") for name in ("result", "container")]
-    except (OSError, files.Malformed) as error:
-        line = f"result.json: {error.strerror}" if isinstance(error, OSError) else str(error)
-        return [missing(name, line) for name in ("result", "container")]
+        value = None if reason else files.json_of(text, "result.json")
+    except files.Malformed as error:
+        reason = str(error)
+    if reason:
+        return [missing(name, reason) for name in ("result", "container")]
     wrong = problem(value)
     line = f"result.json: {wrong}"
     first = missing("result", line) if wrong else met("result", line_of(value))

@@ -63,7 +63,10 @@ def _share(part: int, whole: int) -> float:
 
 
 def wilson(successes: int, trials: int) -> list[float]:
-    """95 % interval of a share (Wilson, 1927); unlike p ± 2σ it stays within 0 and 1."""
+    """95 % interval of a share (Wilson, 1927); unlike p ± 2σ it stays within 0 and 1.
+
+    scipy.stats has it, and takes a second to import.
+    """
     if not trials:
         return [0.0, 1.0]
     p, z2 = successes / trials, Z95**2
