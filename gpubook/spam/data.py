@@ -112,11 +112,8 @@ def _wrong(path: Path, what: str) -> DataError:
 
 def _from_tsv(text: str, path: Path) -> list[tuple[str, str]]:
     # Only a newline ends a record: some messages contain other line separators (such as U+0085).
-    return [_record(line, path, n) for n, line in enumerate(_lines(text), start=1)]
-
-
-def _lines(text: str) -> list[str]:
-    return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
+    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
+    return [_record(line, path, n) for n, line in enumerate(lines, start=1)]
 
 
 def _record(line: str, path: Path, n: int) -> tuple[str, str]:
@@ -187,10 +184,9 @@ def _near_pairs(texts: list[str], near: float) -> list[tuple[int, int]]:
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
-    count = CountVectorizer(
-        analyzer="char", ngram_range=(4, 4), lowercase=False, binary=True, dtype=np.float32
-    )
-    pieces = count.fit_transform(f"\x02\x02\x02{text}\x03\x03\x03" for text in texts)
+    # An analyzer of our own: scikit-learn's for characters makes one blank of several.
+    count = CountVectorizer(analyzer=_pieces, binary=True, dtype=np.float32)
+    pieces = count.fit_transform(texts)
     pieces = pieces[:, np.argsort(pieces.sum(axis=0).A1, kind="stable")]
     pieces.sort_indices()  # rarest first in each row
     size = np.diff(pieces.indptr)
@@ -207,6 +203,12 @@ def _near_pairs(texts: list[str], near: float) -> list[tuple[int, int]]:
     shared = np.asarray(pieces[row].multiply(pieces[column]).sum(axis=1)).ravel()
     similar = shared >= near * (size[row] + size[column] - shared) - 1e-9
     return list(zip(row[similar].tolist(), column[similar].tolist(), strict=True))
+
+
+def _pieces(text: str) -> list[str]:
+    """Four characters from each place of a text, its ends marked; even "ok" has some."""
+    whole = f"\x02\x02\x02{text}\x03\x03\x03"
+    return [whole[i : i + 4] for i in range(len(whole) - 3)]
 
 
 def split(

@@ -8,7 +8,6 @@ message padded to 128 tokens, batches of 16, FP32. ``tuned`` are those a careful
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +83,7 @@ def fit(
             use_cpu=not torch.cuda.is_available(),
             **settings,
         ),
-        train_dataset=_Rows(rows),
+        train_dataset=rows,
         data_collator=transformers.DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
         processing_class=tokenizer,
         callbacks=[clock],
@@ -99,19 +98,6 @@ def fit(
         "steps": clock.steps - skip,
         "seconds": time.perf_counter() - begin,
     }
-
-
-class _Rows:
-    """A data set of dictionaries, as ``Trainer`` reads it."""
-
-    def __init__(self, rows: Sequence[dict]) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> dict:
-        return self._rows[index]
 
 
 def _clock(skip: int):
