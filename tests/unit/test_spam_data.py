@@ -4,7 +4,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gpubook.errors import BookError
@@ -179,6 +179,7 @@ def test_too_few_messages_to_split_is_one_line():
     st.lists(st.text(alphabet="abc é\U0001f600", max_size=14), min_size=1, max_size=12),
     st.sampled_from([0.4, 0.6, 0.8, 1.0]),
 )
+@example([" ", "  "], 0.4)
 def test_near_pairs_are_those_that_comparing_all_pairs_finds(texts, near):
     def pieces(text):
         whole = "\x02\x02\x02" + text + "\x03\x03\x03"
