@@ -176,12 +176,6 @@ def families(messages: Messages, *, near: float = NEAR) -> list[int]:
     return connected_components(graph, directed=False)[1][own].tolist()
 
 
-def _pieces(text: str) -> list[str]:
-    """A text's runs of four characters. (The vectorizer's own would join blanks.)"""
-    whole = f"\x02\x02\x02{text}\x03\x03\x03"
-    return [whole[i : i + 4] for i in range(len(whole) - 3)]
-
-
 def _near_pairs(texts: list[str], near: float) -> list[tuple[int, int]]:
     """Pairs of texts whose sets of pieces have a Jaccard similarity of at least ``near``.
 
