@@ -2,7 +2,8 @@
 
 A refusal is an OSError with its reason (a FIFO, a device, too large) or :class:`Malformed`, which
 is a ValueError, too: whoever names the file for people catches these two. The library's own data
-files and templates are read here as well. Imports `errors`; every room after it may import it.
+files and templates are read here as well, and JSON is written here, whole or not at all.
+Imports `errors`; every room after it may import it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import re
 import stat
 import sys
+import tempfile
 import warnings
 import zipfile
 import zlib
@@ -102,6 +104,21 @@ def json_of(text: str, name: str | Path) -> Any:
 def read_json(path: str | Path) -> Any:
     """A JSON file, parsed and checked. OSError or Malformed."""
     return json_of(read_text(path), path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: a reader sees the old file or the new one, never half of one."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp makes it private
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def toml_of(text: str, name: str | Path) -> dict[str, Any]:

@@ -22,11 +22,11 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from gpubook import machine
+from gpubook import files, machine
 from gpubook.book import cache, results
 from gpubook.book.notebooks import Notebook, with_dependencies
 from gpubook.book.results import Failed, Outcome, load_result
-from gpubook.evidence.records import EvidenceError, write_json
+from gpubook.evidence.records import EvidenceError
 
 CELL_SECONDS = 1200
 """The longest that one cell may take, unless told otherwise."""
@@ -168,7 +168,7 @@ class _Run:
             "lock": str(self.out / ".measuring.lock"),
             "exclusive": notebook.exclusive,
         }
-        write_json(work / "job.json", job | self.limits)
+        files.write_json(work / "job.json", job | self.limits)
         environment = os.environ | {
             "GPUBOOK_ROOT": str(self.root),
             "GPUBOOK_WORK": str(work),

@@ -21,9 +21,10 @@ from typing import Any
 
 import yaml
 
+from gpubook import files
 from gpubook.book import cache, markdown
 from gpubook.errors import BookError, UsageError
-from gpubook.evidence.records import EvidenceError, read_json, write_json
+from gpubook.evidence.records import EvidenceError, read_json
 
 _SHOWN_PROBLEMS = 5
 _LOST_AFTER_SECONDS = 3600
@@ -76,7 +77,7 @@ def render(
             if out.exists():
                 out.rename(stage / "former")
             pages.rename(out)
-            write_json(_account(out), {"made_from": made_from, "pages": cache.listing(out)})
+            files.write_json(_account(out), {"made_from": made_from, "pages": cache.listing(out)})
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     return out / "index.html"

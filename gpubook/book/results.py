@@ -22,7 +22,7 @@ from gpubook.book.notebooks import Notebook
 from gpubook.errors import BookError
 from gpubook.evidence.display import machine_line
 from gpubook.evidence.ledger import session
-from gpubook.evidence.records import EvidenceError, follows, read_json, validate, write_json
+from gpubook.evidence.records import EvidenceError, follows, read_json, validate
 
 
 class Failed(BookError):
@@ -185,7 +185,7 @@ def promote(out: Path, work: Path, result: dict[str, Any]) -> None:
                 place.rename(work / "former")
             source.replace(place)
         (out / "failed" / f"{name}.ipynb").unlink(missing_ok=True)
-        write_json(target, result)
+        files.write_json(target, result)
 
 
 def keep_failed(out: Path, work: Path, name: str) -> str:

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from gpubook import files
-from gpubook.evidence.records import write_json
 from gpubook.programs import CHILD_SUBREAPER, PARENT_DEATH_SIGNAL, prctl
 
 OUTPUT_BYTES = 16 * 2**20
@@ -102,7 +101,7 @@ def _work(job: dict[str, Any]) -> int:
     # Of the largest process that has ended below this one: the kernel.
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     outcome["used"] = used | {"memory_bytes": memory}
-    write_json(work / "outcome.json", outcome)
+    files.write_json(work / "outcome.json", outcome)
     return 0 if outcome["error"] is None else 1
 
 

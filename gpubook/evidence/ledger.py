@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gpubook import machine
+from gpubook import files, machine
 from gpubook.evidence.evidence import Evidence
 from gpubook.evidence.records import (
     EvidenceError,
@@ -16,7 +16,6 @@ from gpubook.evidence.records import (
     plain,
     read_json,
     recordings_of,
-    write_json,
 )
 
 
@@ -101,7 +100,7 @@ class Ledger:
         if finished:
             state["modules"] = _own_modules()
         place = self.folder / "evidence.json" if self.folder else session(self.root, self.notebook)
-        write_json(place, state)
+        files.write_json(place, state)
 
 
 def session(root: Path, notebook: str) -> Path:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from gpubook import files
 from gpubook.errors import BookError, UsageError
-from gpubook.evidence.records import write_json
 from gpubook.spam.assets import sha256
 from gpubook.spam.data import LABELS
 
@@ -101,7 +100,9 @@ def mark(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         path.chmod(mode)  # safetensors makes its file private
         digests[path.name] = sha256(path)
-    write_json(folder / MARKER, {"schema": "gpubook.spam/1", "labels": LABELS, "files": digests})
+    files.write_json(
+        folder / MARKER, {"schema": "gpubook.spam/1", "labels": LABELS, "files": digests}
+    )
 
 
 def marked(folder: Path) -> dict[str, str]:

@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from gpubook import files
 from gpubook.errors import BookError
-from gpubook.evidence.records import write_json
 from gpubook.spam import assets, batches, data, steps, train
 from gpubook.spam.distributed import World, join_world
 from gpubook.spam.model import (
@@ -135,7 +135,7 @@ def _work(job: Job, answer: Path) -> None:
     if job.scored:
         told |= _scores(job, split, backend, world)
     if world.first:
-        write_json(answer, told)
+        files.write_json(answer, told)
 
 
 def _scores(job: Job, split: data.Split, backend: Backend, world: World) -> dict:
