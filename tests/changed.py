@@ -11,8 +11,6 @@ files. A test file is affected by a file that it imports or names, directly or t
 Nothing here decides what ``make test`` runs: that is everything.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import re

@@ -1,7 +1,5 @@
 """What all tests share: the executed notebooks, the rendered book, and an account of both."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os
@@ -28,6 +26,25 @@ NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
 @dataclass(frozen=True)
+class ResultEvidence:
+    """One evidence of a result."""
+
+    item: dict
+
+    @property
+    def data(self):
+        return self.item["record"]["data"]
+
+    @property
+    def live(self) -> bool:
+        return self.item["mode"] == "live"
+
+    @property
+    def record(self) -> dict:
+        return self.item["record"]
+
+
+@dataclass(frozen=True)
 class Results:
     """One notebook's results, as its tests judge them."""
 
@@ -51,25 +68,6 @@ class Results:
             if item["exercise"] == exercise:
                 return item["answer"]
         pytest.fail(f"{self.result['notebook']} has no solution of exercise {exercise}")
-
-
-@dataclass(frozen=True)
-class ResultEvidence:
-    """One evidence of a result."""
-
-    item: dict
-
-    @property
-    def data(self):
-        return self.item["record"]["data"]
-
-    @property
-    def live(self) -> bool:
-        return self.item["mode"] == "live"
-
-    @property
-    def record(self) -> dict:
-        return self.item["record"]
 
 
 def gpubook(

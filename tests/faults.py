@@ -3,8 +3,6 @@
 `python -m tests.faults` writes the page, book/faults.md.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import zipfile

@@ -5,8 +5,6 @@ It must end with 0, 1 or 2, in at most one line, and in seconds. What does not i
 shrunk, printed with its seed, and belongs into tests/unit/test_fuzz.py once it is fixed.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import io

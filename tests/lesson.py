@@ -7,8 +7,6 @@ Run as a script, it executes the teaching cells of one notebook with no book lib
 ``VALUES.json`` maps evidences to the data that cells get which cannot run here.
 """
 
-from __future__ import annotations
-
 import ast
 import itertools
 import json

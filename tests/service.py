@@ -1,7 +1,5 @@
 """Servers that a test starts: their output is kept, and a line of it says that they are ready."""
 
-from __future__ import annotations
-
 import subprocess
 import threading
 from collections.abc import Sequence

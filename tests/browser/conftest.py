@@ -1,7 +1,5 @@
 """A real Chromium with the network cut, and the built book served from this machine."""
 
-from __future__ import annotations
-
 import functools
 import http.server
 import json

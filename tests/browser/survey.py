@@ -4,8 +4,6 @@ What a page does wrong is kept for the tests to judge; what it looks like, as pi
 ``_build/screenshots`` for people; what it weighs and how fast it is, as JSON beside them.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass, field

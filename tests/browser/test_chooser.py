@@ -1,7 +1,5 @@
 """The chooser of drivers, images and cards in a real browser, with nothing to load."""
 
-from __future__ import annotations
-
 import pytest
 
 from gpubook.book import sphinx_chooser as chooser

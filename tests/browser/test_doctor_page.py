@@ -1,7 +1,5 @@
 """The box of the page of troubleshooting, in a real browser: it agrees with the command."""
 
-from __future__ import annotations
-
 import json
 import re
 

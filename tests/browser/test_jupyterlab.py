@@ -1,7 +1,5 @@
 """The self-check in a real JupyterLab, whose own keys must not get in its way."""
 
-from __future__ import annotations
-
 import os
 import socket
 import sys

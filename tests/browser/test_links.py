@@ -1,7 +1,5 @@
 """Links between the pages, read from the files: each leads to something that is there."""
 
-from __future__ import annotations
-
 import re
 from html.parser import HTMLParser
 from pathlib import Path

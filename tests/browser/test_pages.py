@@ -1,7 +1,5 @@
 """Every page, in a real browser with the network cut: whole, quiet, readable, accessible."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.browser.conftest import DOCUMENTS, NOTEBOOKS

@@ -1,7 +1,5 @@
 """The whole book as a PDF, printed by the real Chromium: whole, numbered, linked."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 

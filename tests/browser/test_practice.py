@@ -1,7 +1,5 @@
 """Self-checks and folded solutions in a real browser: by mouse, by keyboard, without scripts."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

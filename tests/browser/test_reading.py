@@ -1,7 +1,5 @@
 """What readers do with a page: choose a machine, copy, unfold, search, print, all by keyboard."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Drawings and stepped figures in a real browser: keyboard, no scripts, paper, telephone, dark."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """The page "What if" in a real browser: its script agrees with the library, and it can be used."""
 
-from __future__ import annotations
-
 import itertools
 import re
 

@@ -1,7 +1,5 @@
 """Containers that a test can't leave behind: tracked, limited in time, their logs read."""
 
-from __future__ import annotations
-
 import re
 import secrets
 import time

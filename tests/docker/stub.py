@@ -6,8 +6,6 @@ GPU names, an ``nvidia-smi`` that prints captured text and says that it is a stu
 program that makes the links which the specification asks for. It computes nothing.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys

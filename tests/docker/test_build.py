@@ -1,7 +1,5 @@
 """How the image is built: with the network cut, and quickly after an edit."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -4,8 +4,6 @@ Set-up is done for real from the bundle's wheels, in a network namespace that ha
 own loopback. Byte-compiling is left out to save half a minute, nothing else.
 """
 
-from __future__ import annotations
-
 import filecmp
 import json
 import os

@@ -1,7 +1,5 @@
 """`.ci/engine` starts an engine and leaves nothing of it: no process, no mount, no folder."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import select

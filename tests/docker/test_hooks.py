@@ -1,8 +1,6 @@
 """The experiment of the page on escapes, run as the page has it: where a hook stands, and its
 environment. The hooks write four lines into a file and do nothing else."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from pathlib import Path

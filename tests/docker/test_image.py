@@ -1,7 +1,5 @@
 """The image does what the chapter did, for any user, and carries no more than it must."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Real injection by a real engine: a device of one's own, and a stub driver through CDI."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

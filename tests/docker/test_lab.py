@@ -1,7 +1,5 @@
 """JupyterLab in the container: a token always, health that means something, this machine only."""
 
-from __future__ import annotations
-
 import os
 import re
 import socket

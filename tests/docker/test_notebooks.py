@@ -1,7 +1,5 @@
 """The notebooks run inside the container, headlessly, and leave their results on the host."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform

@@ -1,7 +1,5 @@
 """The final project's last two items, for real: the image is built, and run with no network."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

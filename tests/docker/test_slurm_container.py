@@ -3,8 +3,6 @@
 The image becomes a folder (examples/slurm/bundle), and the node's runc starts it (oci.conf).
 """
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

@@ -1,7 +1,5 @@
 """On a real GPU: units proved, timer agreeing with Triton's."""
 
-from __future__ import annotations
-
 import pytest
 
 from gpubook.matmul import bench, kinds, peaks, products, roofline, timing, unit

@@ -1,7 +1,5 @@
 """On a real GPU: training by CUDA graphs is the same training, only faster; it resumes."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import subprocess

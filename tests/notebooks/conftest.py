@@ -1,7 +1,5 @@
 """What the tests of one page share: its results, and what the pages about spam have made."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """What a page's own file says of its answers, worked out from its results."""
 
-from __future__ import annotations
-
 import statistics
 from pathlib import Path
 

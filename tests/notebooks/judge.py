@@ -1,7 +1,5 @@
 """Scores, computed once more: by scikit-learn, and the area that it gives by hand."""
 
-from __future__ import annotations
-
 import pytest
 from sklearn import metrics as reference
 

@@ -1,7 +1,5 @@
 """A page's own code, for tests that run it without the page."""
 
-from __future__ import annotations
-
 import ast
 import json
 

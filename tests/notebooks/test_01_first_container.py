@@ -1,7 +1,5 @@
 """Page 01: the first container, and what the engine says of itself."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

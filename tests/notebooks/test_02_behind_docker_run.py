@@ -1,7 +1,5 @@
 """Page 02: the chain, the loop that catches runc, and the OCI specification."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

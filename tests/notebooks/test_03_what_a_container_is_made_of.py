@@ -1,7 +1,5 @@
 """Page 03: namespaces, cgroup and layers of one container."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

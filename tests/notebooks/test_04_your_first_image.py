@@ -1,7 +1,5 @@
 """Page 04: an image is built, changed, run, stopped, and what it writes is kept."""
 
-from __future__ import annotations
-
 import re
 import runpy
 import sys

@@ -1,7 +1,5 @@
 """Page 05's results: versions, configuration, three requests, their paths, refusals."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import re

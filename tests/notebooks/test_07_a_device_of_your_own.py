@@ -1,7 +1,5 @@
 """Page 07's results: the GPU's specification, the reader's own device, what a refusal says."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from pathlib import Path, PurePosixPath

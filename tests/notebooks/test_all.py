@@ -1,7 +1,5 @@
 """Every notebook of the book: listed, executed, and not in no time."""
 
-from __future__ import annotations
-
 import json
 import re
 

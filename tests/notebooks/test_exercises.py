@@ -1,7 +1,5 @@
 """The solutions of the exercises: each is worked out again here, another way where there is one."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The lesson is on the page: plain shell, docker and torch, that run without the book's library."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """A Hub's seat is as large by default as the notebooks of this run need it."""
 
-from __future__ import annotations
-
 import re
 
 from gpubook.book.sphinx_status import seat_bytes

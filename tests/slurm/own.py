@@ -1,7 +1,5 @@
 """A Slurm of a test's own, started with `.ci/slurm` and ended with it."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import shlex

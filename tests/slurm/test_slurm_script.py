@@ -1,7 +1,5 @@
 """`.ci/slurm` starts nodes that run jobs, and leaves nothing: no process, no folder, no job."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 

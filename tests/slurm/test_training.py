@@ -3,8 +3,6 @@
 One job goes through all of it, and one process on its own makes the scores to compare with.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

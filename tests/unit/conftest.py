@@ -1,7 +1,5 @@
 """What unit tests of pages share: a book that is a temporary folder, and what the machine can."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib.util
 import sys

@@ -1,7 +1,5 @@
 """NVML's Python module for a machine with the GPUs that a test names; no power is reported."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 

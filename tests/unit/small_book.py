@@ -1,7 +1,5 @@
 """A book of one prose page and one notebook, and its results, to test rendering without running."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import nbformat

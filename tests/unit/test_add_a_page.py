@@ -1,7 +1,5 @@
 """Adding a page, as CONTRIBUTING shows it, carried out in a copy of the tree."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """`gpubook check`: a learner hears at once whether an answer is right, and not what is right."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

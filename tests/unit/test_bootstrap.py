@@ -1,7 +1,5 @@
 """Set-up: one clear line when it cannot be done, nothing done twice."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The bundle for a class without a network: whole or not at all, and it says what is wrong."""
 
-from __future__ import annotations
-
 import json
 import os
 import resource

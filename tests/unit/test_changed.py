@@ -1,7 +1,5 @@
 """What `make check` runs: a small repository whose tests import, name, or have nothing to do."""
 
-from __future__ import annotations
-
 import subprocess
 
 import pytest

@@ -1,7 +1,5 @@
 """What pages ask their readers: each question can be answered, and says why."""
 
-from __future__ import annotations
-
 from html.parser import HTMLParser
 
 import pytest

@@ -1,7 +1,5 @@
 """The chooser's answers are those of the doctor's table, for every card and image it offers."""
 
-from __future__ import annotations
-
 import json
 import re
 

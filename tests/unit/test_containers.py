@@ -1,7 +1,5 @@
 """The helper that lists containers, against an engine in which one goes at the wrong moment."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import docker

@@ -1,7 +1,5 @@
 """The devcontainers: what they name exists, and they agree with the image and with compose."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How evidence looks: escaped, accessible, readable in both themes, nothing left out."""
 
-from __future__ import annotations
-
 import re
 import xml.etree.ElementTree as ET
 

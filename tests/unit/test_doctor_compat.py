@@ -1,7 +1,5 @@
 """The table of drivers, CUDA and GPUs: whole, sourced, and asked in the ways the doctor asks."""
 
-from __future__ import annotations
-
 import pytest
 
 from gpubook.doctor import compat

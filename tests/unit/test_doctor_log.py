@@ -1,7 +1,5 @@
 """A log from end to end: size, memory, lines, versions, ranking, and the command's interface."""
 
-from __future__ import annotations
-
 import io
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """The doctor looks at machines: trees of files stand for them, and facts for what answers."""
 
-from __future__ import annotations
-
 import json
 import re
 import time

@@ -1,7 +1,5 @@
 """What the doctor knows, and that it knows it in any form: the rules, their examples, mutations."""
 
-from __future__ import annotations
-
 import json
 import re
 import textwrap

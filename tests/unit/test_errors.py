@@ -1,7 +1,5 @@
 """Each command ends in one line and a code that a script can act on."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """Evidence: one schema, a checksum that shows edits, live only when live, recorded and said so."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """The jobs for Kubernetes and Slurm: sound files, and commands that the real parsers take."""
 
-from __future__ import annotations
-
 import argparse
 import copy
 import functools

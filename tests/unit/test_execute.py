@@ -1,7 +1,5 @@
 """Executing notebooks: whole results or none, judged by a tiny book that runs for real."""
 
-from __future__ import annotations
-
 import os
 import re
 import select

@@ -1,7 +1,5 @@
 """Every fault is one line and a code: no traceback, no hang, no wrong success."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,7 +1,5 @@
 """A little of `make fuzz` for each reader, and what it found, fixed for good."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests import fuzz

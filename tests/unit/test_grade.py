@@ -1,7 +1,5 @@
 """A class of ten: seven are right, three are wrong in different ways, and each fault is a line."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

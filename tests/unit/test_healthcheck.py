@@ -1,7 +1,5 @@
 """The image's health check knows a command that becomes a server from one that never does."""
 
-from __future__ import annotations
-
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 

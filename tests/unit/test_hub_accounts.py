@@ -1,7 +1,5 @@
 """Who may log in to a class's Hub: codes work once, teachers come first, guessing is slow."""
 
-from __future__ import annotations
-
 import io
 import json
 import stat

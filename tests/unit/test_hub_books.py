@@ -1,7 +1,5 @@
 """Which volume a seat gets: the newest of its image, and the one used before as ``earlier``."""
 
-from __future__ import annotations
-
 import pytest
 
 HUB_MODULE = "books"

@@ -1,7 +1,5 @@
 """The image's size by layer: each of its instructions has a part, and the parts add up."""
 
-from __future__ import annotations
-
 import json
 import re
 

@@ -1,7 +1,5 @@
 """CDI specifications: read, refused by rule, looked over; the stub's re-rooted one."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

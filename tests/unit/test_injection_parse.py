@@ -1,7 +1,5 @@
 """Text from containers is read or refused in one line, whatever it holds."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

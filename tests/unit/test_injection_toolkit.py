@@ -1,7 +1,5 @@
 """Which of two CDI specifications is the host's: the one that the engine takes."""
 
-from __future__ import annotations
-
 import pytest
 
 from gpubook import engine

@@ -1,7 +1,5 @@
 """Every install takes only what the lock names, and the lock is whole and of one piece."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

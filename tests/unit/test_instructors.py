@@ -1,7 +1,5 @@
 """The instructor's guide: its plans add up, and what it names exists."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

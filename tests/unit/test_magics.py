@@ -1,7 +1,5 @@
 """Cell magics: plain code runs where it can, is replayed where it cannot, and leaves its value."""
 
-from __future__ import annotations
-
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 

@@ -1,7 +1,5 @@
 """The whole book as Markdown, and llms.txt: all that the pages say, in order, without HTML."""
 
-from __future__ import annotations
-
 import re
 
 import nbformat

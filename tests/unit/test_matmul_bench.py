@@ -1,7 +1,5 @@
 """What `gpubook bench matmul` promises, and how it judges itself."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

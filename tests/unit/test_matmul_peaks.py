@@ -1,7 +1,5 @@
 """Peaks with sources, and the roofline's arithmetic."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

@@ -1,7 +1,5 @@
 """CUDA cores or Tensor Cores, from the names of kernels of several generations."""
 
-from __future__ import annotations
-
 import pytest
 
 from gpubook.matmul import unit

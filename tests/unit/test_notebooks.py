@@ -1,7 +1,5 @@
 """Notebooks as files: what contributors must keep, and what parameters can be."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

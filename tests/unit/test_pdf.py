@@ -1,7 +1,5 @@
 """The whole book as one document: ids, links, contents; and what happens without a browser."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

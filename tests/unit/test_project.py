@@ -1,7 +1,5 @@
 """The final project's checklist: the example passes, and each way to break it is named."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Files around the code that a forge, a bot or a reader uses: they agree with one another."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

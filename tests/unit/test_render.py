@@ -1,7 +1,5 @@
 """Pages that are up to date are kept; a stand-in for Sphinx counts how often it is asked."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest

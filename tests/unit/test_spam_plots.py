@@ -1,7 +1,5 @@
 """The pages' figures show every value they are given."""
 
-from __future__ import annotations
-
 import pytest
 
 from gpubook.evidence import load_recording

@@ -1,7 +1,5 @@
 """The page of troubleshooting has what the rules have."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

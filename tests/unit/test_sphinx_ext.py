@@ -1,7 +1,5 @@
 """The book's Sphinx extension and the rendering."""
 
-from __future__ import annotations
-
 import json
 
 import nbformat

@@ -1,7 +1,5 @@
 """The drawings: sound sources, a text for each, steps that the style sheet knows."""
 
-from __future__ import annotations
-
 import csv
 import json
 import re

@@ -1,7 +1,5 @@
 """What is around a page: descriptions, old addresses; and what only pages on a server have."""
 
-from __future__ import annotations
-
 import json
 import re
 

@@ -1,7 +1,5 @@
 """What a page says of itself: how long it takes, and on which machine."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """A library name in a cell is a link to its source."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """Links to the glossary: which words are a term's use, and which are not."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

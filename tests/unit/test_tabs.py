@@ -1,7 +1,5 @@
 """Machine tabs: every recording of an evidence beside this run, each under its own chip."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """Shell lines on a page: run for real, shown as typed, loud when they fail."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

@@ -1,7 +1,5 @@
 """What moved since 2023 is summed up on one page, which leads to where it is taught."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """One tiny notebook, executed and judged: part of `make check`, whatever changed."""
 
-from __future__ import annotations
-
 from tests.conftest import gpubook
 from tests.unit import tiny_book
 

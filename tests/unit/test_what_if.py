@@ -1,7 +1,5 @@
 """The page "What if": its formula, and the recorded points beside it."""
 
-from __future__ import annotations
-
 import json
 import re
 

@@ -1,7 +1,5 @@
 """A small book in a temporary folder, to test execution without the real notebooks."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
