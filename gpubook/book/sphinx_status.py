@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -195,7 +196,8 @@ def gpu_rows(root: Path) -> list[dict[str, str]]:
 
 def bytes_below(folder: str) -> int:
     """What the files of a folder take, each link as itself."""
-    return sum(path.lstat().st_size for path in Path(folder).rglob("*") if not path.is_dir())
+    below = (os.path.join(path, name) for path, _, names in os.walk(folder) for name in names)
+    return sum(os.lstat(path).st_size for path in below)
 
 
 def built_images(root: Path) -> list[dict[str, Any]]:
