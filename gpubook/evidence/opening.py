@@ -11,6 +11,7 @@ from gpubook.machine import Machine
 
 _LABELS = {
     "docker": "Docker Engine",
+    "image": "The book's image",
     "host": "Engine's processes",
     "root": "Rights of root",
     "gpu": "GPU",

@@ -22,10 +22,13 @@ from gpubook.machine import host as hosts
 from gpubook.machine.gpus import Gpu
 from gpubook.machine.host import Host
 
-CAPABILITIES = ("docker", "host", "root", "gpu", "toolkit", "slurm")
-"""What a measurement can need: a Docker Engine and its client; that engine's processes in this
-machine's process table; the rights of root; an NVIDIA GPU that this Python can compute on; the
+CAPABILITIES = ("docker", "image", "host", "root", "gpu", "toolkit", "slurm")
+"""What a measurement can need: a Docker Engine and its client; the book's image on that engine; the
+engine's processes in this machine's process table; the rights of root; an NVIDIA GPU that this Python can compute on; the
 NVIDIA Container Toolkit's command ``nvidia-ctk``; a Slurm controller that answers ``sinfo``."""
+
+IMAGE = "gpu-plus-container:cuda"
+"""The book's image for GPUs, as `make image` calls it."""
 
 _PROBE_SECONDS = 5
 
@@ -144,6 +147,7 @@ def probe() -> Machine:
         },
         capabilities={
             "docker": docker,
+            "image": _image(host, docker),
             "host": _host(docker, engine),
             "root": _root(),
             "gpu": _gpu(driver, visible),
@@ -178,6 +182,19 @@ def _docker(host: Host, engine: dict) -> Capability:
     if not host.which("docker"):
         return Capability(False, "an engine answers, but there is no docker command")
     return Capability(True, f"Docker Engine {engine['info']['server']} at {engine['host']}")
+
+
+def _image(host: Host, docker: Capability) -> Capability:
+    """Whether the engine has the book's image."""
+    if not docker.available:
+        return Capability(False, docker.why)
+    try:
+        code, answer = host.run("docker", "image", "inspect", "--format={{.Id}}", IMAGE)
+    except OSError as error:
+        return Capability(False, f"docker image inspect does not answer: {error}")
+    if code:
+        return Capability(False, f"no image {IMAGE} on the engine: `make image` builds it")
+    return Capability(True, f"{IMAGE}, {answer.strip()[7:19]}")
 
 
 def _host(docker: Capability, engine: dict) -> Capability:

@@ -210,7 +210,7 @@ def test_needs_are_read_with_commas_or_spaces(text, names):
 
 
 def test_an_unknown_need_names_the_known_ones():
-    with pytest.raises(UsageError, match="choose from docker, host, root, gpu, toolkit, slurm"):
+    with pytest.raises(UsageError, match="choose from docker, image, host, root, gpu, toolkit, slurm"):
         machine.parse_needs("docker,tpu")
 
 
