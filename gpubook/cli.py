@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     command("fetch", _fetch, "fetch the data set and the small model, checked by SHA-256")
 
     bench = command("bench", _bench, "the benchmarks: figures measured side by side in one run")
-    bench.add_argument("what", choices=("matmul", "predict", "share", "train"))
+    bench.add_argument("what", choices=("matmul", "predict", "scale", "share", "train"))
     bench.add_argument("--device", choices=("cpu", "cuda"), help="(cuda where there is a GPU)")
     bench.add_argument("--json", action="store_true", help="the figures as JSON")
     bench.add_argument("--record", metavar="MACHINE", help="keep the figures in recordings/MACHINE")
@@ -218,14 +218,12 @@ def _figures(what: str, device: str | None) -> dict:
         from gpubook.matmul import bench
 
         return bench.bench(device)
-    if what == "share":
-        from gpubook.spam import sharing
+    from gpubook.spam import bench, sharing
 
+    if what in ("scale", "share"):
         if device == "cpu":
-            raise UsageError("the bench share is about a GPU")
-        return sharing.measure(progress=_to_stderr)
-    from gpubook.spam import bench
-
+            raise UsageError(f"the bench {what} is about GPUs")
+        return (bench.scale if what == "scale" else sharing.measure)(progress=_to_stderr)
     return bench.train(device, progress=_to_stderr) if what == "train" else bench.predict(device)
 
 

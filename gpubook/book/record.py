@@ -43,6 +43,7 @@ BENCHES = {
     "matmul": ("08-matmul", "bench"),
     "train": ("12-what-makes-it-fast", "bench-train"),
     "predict": ("13-predict-and-clean-up", "bench-predict"),
+    "scale": ("12-what-makes-it-fast", "bench-scale"),
     "share": ("12-what-makes-it-fast", "bench-share"),
 }
 """Of each benchmark that can be kept: the notebook it belongs to, and its name there."""

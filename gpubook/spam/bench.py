@@ -1,4 +1,4 @@
-"""``gpubook bench train`` and ``bench predict``: both ways in one run, on the same split.
+"""``gpubook bench train``, ``predict`` and ``scale``: all ways in one run, on the same split.
 
 Speed on a GPU is measured with a BERT of the base size (Devlin et al., 2019: 12 layers, 768
 wide, 110 M parameters) on random weights, so that no model hub is needed: the time of a step
@@ -27,7 +27,7 @@ from gpubook.spam import train as training
 from gpubook.spam.model import Backend, choose_backend, load_model, load_tokenizer, wake
 from gpubook.spam.predict import Classifier
 
-VERSION = 4  # rises when a method below changes
+VERSION = 5  # rises when a method below changes
 
 WAYS = ("chapter", "tuned", "ours", "frozen")
 """``Trainer`` as in 2023 and as well as it can, our training, and ours without the embeddings."""
@@ -66,16 +66,11 @@ def train(
     the others go all their epochs in the first of the rounds, and ``peak`` says what share of
     the card's printed BF16 rate ours reaches.
     ``quality`` holds one whole training a seed (at least one), with its scores; the seed
-    draws the split, too. In a GPU's rounds, on random weights, scores mean nothing. ``scaling``,
-    where this machine has several GPUs, is :func:`gpubook.spam.scaling.measure` on 1, 2, 4, …
-    of them.
-
-    Raises UsageError under torchrun: the bench starts its processes itself.
+    draws the split, too. In a GPU's rounds, on random weights, scores mean nothing. All train on
+    one GPU: on several, ``Trainer`` would share each batch out in Python, and be slower.
     """
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        raise UsageError("the bench starts torchrun itself: run it as one process, without")
     backend = choose_backend(device or "auto")
-    on_gpu, scaled = backend.on_gpu, None
+    on_gpu = backend.on_gpu
     with tempfile.TemporaryDirectory(prefix="gpubook-bench-") as scratch:
         small = str(assets.model_path())
         source = str(_base_sized(Path(scratch) / "base")) if on_gpu else small
@@ -98,7 +93,6 @@ def train(
         quality = [row["ours"] for row in rounds]
         if on_gpu:
             quality = [measure("ours", small, seed) for seed in seeds]
-            scaled = _scaling(backend, source, progress)
     result = bench_result(
         "train",
         VERSION,
@@ -110,21 +104,32 @@ def train(
         ratios=_ratios(rounds, whole=on_gpu),
         quality=quality,
         f1_mean=statistics.mean(run["f1"] for run in quality),
-        scaling=scaled,
     )
     return result | {"must": judge(result)}
 
 
-def _scaling(backend: Backend, source: str, progress: Progress) -> dict | None:
-    """What more GPUs of this machine gain; None where there is one."""
+def scale(*, progress: Progress = lambda _line: None) -> dict:
+    """What more GPUs gain: :func:`gpubook.spam.scaling.measure` on 1, 2, 4, … of this machine's.
+
+    Raises UsageError under torchrun, since the bench starts its processes itself, and where there
+    are fewer than two GPUs.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise UsageError("the bench starts torchrun itself: run it as one process, without")
     import torch
 
     gpus = torch.cuda.device_count()
     if gpus < 2:
-        return None
+        raise UsageError(f"the bench scale compares GPUs, and here it finds {gpus}")
+    backend = choose_backend("cuda")
     progress(f"1 to {gpus} GPUs …")
-    job = scaling.job_for(backend, source, batch_size=SCALED_FROM, most=gpus)
-    return scaling.measure(job, [n for n in scaling.COUNTS if n <= gpus])
+    with tempfile.TemporaryDirectory(prefix="gpubook-bench-") as scratch:
+        source = str(_base_sized(Path(scratch) / "base"))
+        job = scaling.job_for(backend, source, batch_size=SCALED_FROM, most=gpus)
+        scaled = scaling.measure(job, [n for n in scaling.COUNTS if n <= gpus])
+    model = "BERT-base shape, random weights"
+    result = bench_result("scale", 1, "cuda", backend=asdict(backend), model=model, **scaled)
+    return result | {"must": judge_scaling(scaled["weak"])}
 
 
 def _ratios(rounds: Sequence[dict[str, dict]], *, whole: bool) -> dict[str, float]:
@@ -178,10 +183,16 @@ def judge(result: dict) -> list[dict]:
         claims.append(at_least("mean spam F1", result["f1_mean"], limits["f1_mean"]))
         slowest = max(run["seconds"] for run in result["quality"])
         claims.append(at_most("seconds", slowest, limits["seconds"]))
-    for row in (result["scaling"] or {}).get("weak", ()):
-        if row["processes"] == 2 and row["batch_size"] == 2 * SCALED_FROM:
-            claims.append(at_least("weak scaling on 2 GPUs", row["speed_up"], WEAK_ON_TWO))
     return claims
+
+
+def judge_scaling(weak: Sequence[dict]) -> list[dict]:
+    """What is promised of two GPUs that get twice the smallest batch."""
+    return [
+        at_least("weak scaling on 2 GPUs", row["speed_up"], WEAK_ON_TWO)
+        for row in weak
+        if (row["processes"], row["batch_size"]) == (2, 2 * SCALED_FROM)
+    ]
 
 
 def _alone(*arguments: object) -> dict:
@@ -193,6 +204,7 @@ def _alone(*arguments: object) -> dict:
 
 def _way(way: str, source: str, scratch: str, backend: Backend, seed: int, whole: bool) -> dict:
     """One training, timed from reading the data to the saved model."""
+    _see_one_gpu()
     _import_all()
     begin = time.perf_counter()
     own = way in ("ours", "frozen")
@@ -213,6 +225,12 @@ def _way(way: str, source: str, scratch: str, backend: Backend, seed: int, whole
         pad_all = way == "chapter"
         told = trainer.fit(split.train, source, folder, settings, pad_all=pad_all, **steps)
     return told | {"seconds": time.perf_counter() - begin}
+
+
+def _see_one_gpu() -> None:
+    """Hide all GPUs but the first from this process, before it asks for any."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    os.environ["CUDA_VISIBLE_DEVICES"] = first
 
 
 def _import_all() -> None:

@@ -1,5 +1,7 @@
 """The benches' arithmetic and judgement, on figures made up here; the ways on a tiny model."""
 
+import os
+
 import pytest
 
 from gpubook.errors import UsageError
@@ -23,7 +25,6 @@ def result(device, **changes):
         "ratios": bench._ratios([WAYS], whole=device == "cuda"),
         "quality": [{"seconds": 120.0, "f1": 0.96}, {"seconds": 140.0, "f1": 0.99}],
         "f1_mean": 0.975,
-        "scaling": None,
     }
     return made | changes
 
@@ -84,19 +85,31 @@ def test_weak_scaling_is_judged_at_twice_the_batch_on_two():
         {"processes": 2, "batch_size": size, "speed_up": gain, "efficiency": gain / 2}
         for size, gain in ((128, 1.7), (256, 1.9))
     ]
-    (claim,) = [
-        claim
-        for claim in bench.judge(result("cuda", scaling={"weak": rows}))
-        if "weak" in claim["claim"]
-    ]
+    (claim,) = bench.judge_scaling(rows)
     assert (claim["value"], claim["holds"]) == (1.7, False)
 
 
 def test_under_torchrun_the_bench_is_refused_in_one_line(monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     with pytest.raises(UsageError, match="starts torchrun itself") as caught:
-        bench.train("cpu")
+        bench.scale()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_gpus_are_compared_where_there_are_two(monkeypatch, gpus):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    with pytest.raises(UsageError, match=f"compares GPUs, and here it finds {gpus}$"):
+        bench.scale()
+
+
+@pytest.mark.parametrize(("visible", "first"), [(None, "0"), ("2,3", "2"), ("", "")])
+def test_a_way_sees_one_gpu_so_that_trainer_does_not_share_batches_out(monkeypatch, visible, first):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    bench._see_one_gpu()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == first
 
 
 @pytest.mark.parametrize("way", ["chapter", "tuned"])
