@@ -196,7 +196,7 @@ def gpu_rows(root: Path) -> list[dict[str, str]]:
 
 def bytes_below(folder: str) -> int:
     """What the files of a folder take, each link as itself."""
-    below = (os.path.join(path, name) for path, _, names in os.walk(folder) for name in names)
+    below = (f"{path}/{name}" for path, _, names in os.walk(folder) for name in names)
     return sum(os.lstat(path).st_size for path in below)
 
 

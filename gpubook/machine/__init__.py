@@ -24,8 +24,9 @@ from gpubook.machine.host import Host
 
 CAPABILITIES = ("docker", "image", "host", "root", "gpu", "toolkit", "slurm")
 """What a measurement can need: a Docker Engine and its client; the book's image on that engine; the
-engine's processes in this machine's process table; the rights of root; an NVIDIA GPU that this Python can compute on; the
-NVIDIA Container Toolkit's command ``nvidia-ctk``; a Slurm controller that answers ``sinfo``."""
+engine's processes in this machine's process table; the rights of root; an NVIDIA GPU that this
+Python can compute on; the NVIDIA Container Toolkit's command ``nvidia-ctk``; a Slurm controller
+that answers ``sinfo``."""
 
 IMAGE = "gpu-plus-container:cuda"
 """The book's image for GPUs, as `make image` calls it."""

@@ -210,7 +210,7 @@ def test_needs_are_read_with_commas_or_spaces(text, names):
 
 
 def test_an_unknown_need_names_the_known_ones():
-    with pytest.raises(UsageError, match="choose from docker, image, host, root, gpu, toolkit, slurm"):
+    with pytest.raises(UsageError, match=f"choose from {', '.join(machine.CAPABILITIES)}"):
         machine.parse_needs("docker,tpu")
 
 
@@ -229,6 +229,24 @@ def test_all_that_is_missing_is_named_at_once():
         machine.check(machine.CAPABILITIES)
     for name in lacking:
         assert f"{name}: {here.capabilities[name].why}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("script", "available", "why"),
+    [
+        ("echo sha256:0123456789abcdef", True, "gpu-plus-container:cuda, 0123456789ab"),
+        ("exit 1", False, "`make image` builds it"),
+        (None, False, "docker image inspect does not answer"),
+    ],
+)
+def test_the_books_image_is_one_that_the_engine_has(tmp_path, script, available, why):
+    if script:
+        (tmp_path / "docker").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "docker").chmod(0o755)
+    there = machine.Capability(True, "an engine")
+    told = machine._image(Host(env={"PATH": str(tmp_path)}), there)
+    assert told.available == available and why in told.why
+    assert machine._image(Host(env={}), machine.Capability(False, "none")).why == "none"
 
 
 @pytest.mark.parametrize(
