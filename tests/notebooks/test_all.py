@@ -79,11 +79,13 @@ NEEDS = {
     },
     "07-a-device-of-your-own": {
         "docker,host,root": "lamp-files lamp lamp-removed lamp-gone exercise-3 exercise-4",
+        "docker,gpu,host,root,toolkit": "parts",
         "gpu,toolkit": "specification",
     },
     "08-matmul": {
         "": "one-product float64-check naive-cpu products-cpu command",
         "gpu": "no-wait naive-gpu formats products",
+        "docker,gpu,image,toolkit": "in-a-container",
     },
     "09-roofline": {"": "copy sweep bounds", "gpu": "roofline-gpu"},
     "10-spam-data": {"": "data split baseline"},
