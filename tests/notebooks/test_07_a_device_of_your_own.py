@@ -68,9 +68,9 @@ def test_the_lamp_follows_the_format(page):
     text = command.partition("\n")[2].removesuffix("\nEND")
     edits = injection.parse_spec(text).edits("red")
     assert edits.env == ("LAMP_COLOUR=red",)
-    assert [(n.path, n.major, n.minor, n.permissions) for n in edits.nodes] == [
-        ("/dev/lamp", 1, 5, "r")
-    ]
+    assert [(n.path, n.major, n.minor) for n in edits.nodes] == [("/dev/lamp", 1, 5)]
+    (device,) = yaml.safe_load(text)["devices"]
+    assert [n["permissions"] for n in device["containerEdits"]["deviceNodes"]] == ["r"]
     assert injection.review(edits) == []
 
 
