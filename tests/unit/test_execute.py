@@ -397,7 +397,7 @@ def test_a_required_capability_that_is_missing_stops_before_anything_runs(book):
         (["-p", "NOPE", "1"], "unknown parameter NOPE: 01-square takes N, REQUIRE"),
         (["-p", "N", "three"], "parameter N must be an integer like 3, not 'three'"),
         (["-p", "N", "2.5"], "parameter N must be an integer like 3, not '2.5'"),
-        (["--require", "tpu"], "unknown capability tpu: choose from docker, host, root, gpu"),
+        (["--require", "tpu"], "unknown capability tpu: choose from docker, image, host, root"),
         (["09-none"], "no notebook 09-none: there are 01-square"),
         (["-j", "0"], "must be at least 1"),
         (["--frobnicate"], "unrecognized arguments: --frobnicate"),
