@@ -44,17 +44,30 @@ def number(name, default):
     return value
 
 
+def bytes_of(name, default):
+    """A size from the environment, in bytes."""
+    text = os.environ.get(name) or default
+    if not re.fullmatch(r"[1-9][0-9]*[KMGT]", text):
+        wrong(f"{name} is a whole number and K, M, G or T (of 1024), such as 4G, not {text}")
+    return int(text[:-1]) * 1024 ** ("KMGT".index(text[-1]) + 1)
+
+
 learners, teachers = accounts.listed("HUB_LEARNERS"), accounts.listed("HUB_TEACHERS")
 people = [*learners, *(name for name in teachers if name not in learners)]
 port = int(number("HUB_PORT", "8000"))
 cores = number("SEAT_CPUS", "2")
 idle = number("SEAT_IDLE_MINUTES", "60") * 60
-memory = os.environ.get("SEAT_MEMORY") or "6G"
-if not re.fullmatch(r"[1-9][0-9]*[KMGT]", memory):
-    wrong(f"SEAT_MEMORY is a whole number and K, M, G or T (of 1024), such as 4G, not {memory}")
+memory, disk = bytes_of("SEAT_MEMORY", "6G"), bytes_of("SEAT_DISK", "10G")
 gpus = words("SEAT_GPUS")
 if "all" in gpus and len(gpus) > 1:
     wrong("SEAT_GPUS is all, or names of CDI devices, not both")
+
+# Browsers keep apart what is of different origins: without this, a page from one seat can act in
+# the name of whoever opens it.
+if os.environ.get("HUB_SUBDOMAINS"):
+    if re.fullmatch(r"[0-9.]+|.*:.*", os.environ["HUB_NAME"]):
+        wrong(f"HUB_SUBDOMAINS needs a name in HUB_NAME, not {os.environ['HUB_NAME']}")
+    c.JupyterHub.subdomain_host = f"https://{os.environ['HUB_NAME']}:{port}"
 
 # ---------------------------------------------------------------------------- who may come in
 
@@ -111,6 +124,7 @@ for seat in engine.containers.list(all=True, filters={"network": NETWORK}, ignor
 
 c.JupyterHub.bind_url = f"https://{os.environ['HUB_ADDRESS']}:{port}"
 c.JupyterHub.ssl_cert, c.JupyterHub.ssl_key = os.environ["TLS_CERT"], os.environ["TLS_KEY"]
+c.JupyterHub.tornado_settings = {"cookie_options": {"secure": True}}
 c.JupyterHub.hub_ip = gateway
 c.JupyterHub.hub_port = port + 81
 proxy = "proxy/node_modules/configurable-http-proxy/bin/configurable-http-proxy"
@@ -179,10 +193,15 @@ def limits(spawner):
 
 c.DockerSpawner.extra_host_config = limits
 
-# ------------------------------------------------------------------------- seats nobody sits at
+# The seats report to the teachers' board directly: the room's address may be one they can't reach.
+BOARD = f"http://{gateway}:{port + 82}"
+c.Spawner.environment = {"GPUBOOK_BOARD": f"{BOARD}/services/board/report"}
+
+# ---------------------------------- the board, full disks, and seats that nobody sits at
 
 c.JupyterHub.load_roles = [
     {"name": "admin", "users": teachers},
+    {"name": "board", "scopes": ["access:services!service=board"], "users": teachers},
     {
         "name": "culler",
         "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
@@ -193,5 +212,22 @@ c.JupyterHub.services = [
     {
         "name": "culler",
         "command": [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={idle:.0f}"],
-    }
+    },
+    {
+        "name": "board",
+        "url": BOARD,
+        "command": [sys.executable, str(HERE / "board.py")],
+        "environment": {"HUB_FOLDER": str(FOLDER), "PEOPLE": " ".join(people)},
+        "oauth_no_confirm": True,
+    },
+    {
+        "name": "disk",
+        "command": [sys.executable, str(HERE / "disk.py")],
+        "environment": {
+            "NETWORK": NETWORK,
+            "PEOPLE": " ".join(people),
+            "LIMIT": str(disk),
+            **{name: text for name, text in os.environ.items() if name.startswith("DOCKER_")},
+        },
+    },
 ]

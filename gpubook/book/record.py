@@ -45,6 +45,7 @@ BENCHES = {
     "predict": ("13-predict-and-clean-up", "bench-predict"),
     "scale": ("12-what-makes-it-fast", "bench-scale"),
     "share": ("12-what-makes-it-fast", "bench-share"),
+    "rehearsal": ("01-first-container", "bench-rehearsal"),  # tests/docker/rehearsal.py
 }
 """Of each benchmark that can be kept: the notebook it belongs to, and its name there."""
 

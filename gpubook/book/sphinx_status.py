@@ -1,7 +1,7 @@
 """What this build is made from and what it took, as tables and values within a sentence.
 
 - ``{gpubook-status} machine|notebooks|evidence``: what made these pages;
-  ``seats|class|gpu-memory|disk``: what an instructor plans with.
+  ``seats|class|rehearsal|gpu-memory|disk``: what an instructor plans with.
 - ``{gpubook-banner} live|recorded``: a real banner of this build, as an example.
 - ``{gpubook-took}`NOTEBOOK` ``, or ``all``: the computing time of this build.
 - ``{gpubook-figure}`MACHINE/NOTEBOOK/NAME:PATH FORMAT` ``: one recorded figure, with its source.
@@ -194,6 +194,42 @@ def gpu_rows(root: Path) -> list[dict[str, str]]:
     return rows
 
 
+REHEARSED = {
+    "log_in_s": "log in with a code",
+    "seat_s": "wait for a seat",
+    "work_s": "open page 01, save a file, compute",
+    "work_beside_harm_s": "compute beside the one who does harm",
+    "seat_after_break_s": "a new seat after a broken one, with all files",
+    "seat_after_harm_s": "the same for the one who did harm",
+    "memory_bytes": "memory of a seat at work",
+}
+"""The figures of a rehearsal (tests/docker/rehearsal.py), in words."""
+
+
+def rehearsal_rows(root: Path) -> list[dict[str, str]]:
+    """What a class of learners, all at once, waited for on each machine that rehearsed one."""
+    rows = []
+    for path in sorted((root / "recordings").glob("*/*/bench-rehearsal.json")):
+        record = load_recording(path)
+        data, provenance = record["data"], record["provenance"]
+        words = {name: size if name.endswith("_bytes") else duration for name in REHEARSED}
+        machine = provenance["machine"]
+        rows += [
+            {
+                "Recorded on": f"{machine['name']}, {machine['cores']} cores",
+                "Seats": str(data["seats"]),
+                "What": what,
+                "Median": words[name](data[name]["median"]),
+                "Largest": words[name](data[name]["largest"]),
+                "Day": provenance["date"][:10],
+            }
+            for name, what in REHEARSED.items()
+        ]
+        failed = {"What": "failures", "Median": str(data["failures"]), "Largest": ""}
+        rows.append(rows[-1] | failed)
+    return rows
+
+
 def bytes_below(folder: str) -> int:
     """What the files of a folder take, each link as itself."""
     below = (f"{path}/{name}" for path, _, names in os.walk(folder) for name in names)
@@ -233,6 +269,7 @@ TABLES: dict[str, tuple[Callable[[Path], Rows], str]] = {
         ),
         "One machine for a class (–: no image was built here)",
     ),
+    "rehearsal": (rehearsal_rows, "A class rehearsed, all learners at once"),
     "gpu-memory": (gpu_rows, "The GPU's memory while page 11 trained"),
     "disk": (
         disk_rows,

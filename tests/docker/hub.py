@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 import uuid
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,15 +29,24 @@ MEMORY = 1200 * 2**20
 PASSWORDS = {"ada": "analytical engine", "grace": "compiler of A-0"}
 TEACHERS = "nobody else's"  # the teacher's password
 
+# Five times the disk that a seat has in these tests, then a wait: only a dead seat ends it early.
+FULL_DISK = """
+import os, time
+with open("/mnt/full", "wb") as file:
+    for _ in range(1500):
+        file.write(os.urandom(2**20))
+time.sleep(60)
+"""
+
 
 def free_ports() -> int:
-    """A port that is free together with the two that the Hub takes on this machine beside it."""
+    """A port that is free together with those that the Hub takes on this machine beside it."""
     for _ in range(50):
         with closing(socket.socket()) as first:
             first.bind(("127.0.0.1", 0))
             port = first.getsockname()[1]
             with suppress(OSError, OverflowError):
-                for other in (port + 1, port + 81):
+                for other in (port + 1, port + 81, port + 82):
                     with closing(socket.socket()) as next_one:
                         next_one.bind(("0.0.0.0", other))
                 return port
@@ -96,8 +106,11 @@ class Learner:
             last = json.loads(lines[-1].removeprefix(b"data:"))
             assert last.get("ready"), f"no seat for {self.name}: {last}\n{self.hub.service.said}"
 
-    def run(self, code: str) -> str:
-        """What ``code`` prints in a kernel of this learner's seat."""
+    def run(self, code: str, seconds: float = 120) -> str:
+        """What ``code`` prints in a kernel of this learner's seat.
+
+        WebSocketTimeoutException when it has not ended after ``seconds``.
+        """
         made = self.ask("POST", f"/user/{self.name}/api/kernels", json={"name": "python3"})
         assert made.status_code == 201, made.text
         kernel = made.json()["id"]
@@ -117,10 +130,18 @@ class Learner:
             "content": {"code": code, "silent": False},
         }  # fmt: skip
         printed = []
+        end = time.monotonic() + seconds
         with closing(channel):
             channel.send(json.dumps(request))
             while True:
-                answer = json.loads(channel.recv())
+                kind, text = channel.recv_data(control_frame=True)  # a ping is no end of the wait
+                if time.monotonic() > end:
+                    raise websocket.WebSocketTimeoutException(f"no end after {seconds} s")
+                if kind == websocket.ABNF.OPCODE_CLOSE:
+                    raise websocket.WebSocketConnectionClosedException("the seat has closed it")
+                if kind != websocket.ABNF.OPCODE_TEXT:
+                    continue
+                answer = json.loads(text)
                 if answer["parent_header"].get("msg_id") != message:
                     continue
                 content = answer["content"]
@@ -192,7 +213,7 @@ def variables(image: str, mark: str, folder: Path, port: int) -> dict[str, str]:
     return os.environ | {
         "HUB_LEARNERS": " ".join(PASSWORDS), "HUB_TEACHERS": "lin", "HUB_IMAGE": image,
         "HUB_PORT": str(port), "HUB_NETWORK": mark, "HUB_FOLDER": str(folder),
-        "SEAT_MEMORY": "1200M", "SEAT_CPUS": "1.5",
+        "SEAT_MEMORY": "1200M", "SEAT_CPUS": "1.5", "SEAT_DISK": "300M",
     }  # fmt: skip
 
 
@@ -210,7 +231,8 @@ def running(image: str, mark: str, folder: Path, **settings: str):
     )  # fmt: skip
     hub = Hub(f"https://127.0.0.1:{port}", mark, folder, started)
     try:
-        assert hub.ask("GET", "/hub/health").status_code == 200
+        host = {"Host": settings.get("HUB_NAME", "127.0.0.1")}
+        assert hub.ask("GET", "/hub/health", headers=host).status_code == 200
         yield hub
     finally:
         hub.end()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -12,15 +14,20 @@ import ssl
 import stat
 import subprocess
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import requests
+from websocket import WebSocketException
 
+from gpubook.book.pdf import browser_path
+from gpubook.errors import BookError
 from gpubook.machine import info
+from tests.docker.conftest import ROOT
 from tests.docker.containers import wait_until
 from tests.docker.hub import (
+    FULL_DISK,
     HUB,
     MEMORY,
     PASSWORDS,
@@ -215,6 +222,8 @@ def test_a_seat_is_a_container_without_rights_or_the_engines_socket(engine, hub,
     for name, seat in seats.items():
         checked = seat.exec_run(["healthcheck"])
         assert (checked.exit_code, b"answers" in checked.output) == (0, True), checked.output
+        rootless = seat.exec_run(["unshare", "--user", "true"])
+        assert (rootless.exit_code, b"not permitted" in rootless.output) == (1, True), "no engine"
         config = seat.attrs["HostConfig"]
         assert config["Memory"] == MEMORY
         assert config["CpuQuota"] == 1.5 * config["CpuPeriod"]
@@ -238,6 +247,155 @@ def image_digits(engine, image: str) -> str:
     return engine.images.get(image).id.removeprefix("sha256:")[:12]
 
 
+EXERCISE = """
+import json, os, subprocess
+os.chdir("/book/notebooks")
+name = "03-what-a-container-is-made-of"
+with open(name + ".ipynb") as file:
+    cells = [cell for cell in json.load(file)["cells"] if cell["cell_type"] == "code"]
+for cell in cells:
+    text = "".join(cell["source"])
+    if cell["id"] == "solution-2":
+        text = text.partition("\\n")[0] + "\\n" + ANSWER
+    get_ipython().run_cell(text).raise_error()
+print("checked", subprocess.run(["gpubook", "check"], capture_output=True, text=True))
+"""
+
+
+def board_of(learner: Learner) -> list[list[str]]:
+    """The rows of the board as this learner's browser shows them; fails where it does not."""
+    page = learner.session.get(f"{learner.hub.url}/services/board/", timeout=30)
+    assert page.status_code == 200, page.status_code
+    rows = re.findall(r"<tr>(.*?)</tr>", page.text, re.DOTALL)
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
+
+
+def test_a_learner_hears_what_is_right_and_the_teacher_alone_sees_who_is_where(hub, learners):
+    ada, grace, lin = learners["ada"], learners["grace"], Learner(hub, "lin")
+    page, board = "03-what-a-container-is-made-of", "/services/board/"
+    told = grace.run(f"ANSWER = '0.4'\n{EXERCISE}")
+    assert f"{page}  exercise 1: right\\n{page}  exercise 2: not so\\n" in told, told
+    assert "exercise 3: not judged" in told, "no engine in there"
+    assert "exercise 2: right" in ada.run(f"ANSWER = '1.6'\n{EXERCISE}")
+
+    # A seat speaks for its own learner, whatever it says; who has no token says nothing.
+    send = (
+        "import os, urllib.request\n"
+        "headers = {'Authorization': 'token ' + os.environ['JUPYTERHUB_API_TOKEN']}\n"
+        "def send(body, headers=headers):\n"
+        "    request = urllib.request.Request(os.environ['GPUBOOK_BOARD'], body, headers)\n"
+        "    try:\n"
+        "        return urllib.request.urlopen(request, timeout=20).status\n"
+        "    except urllib.error.HTTPError as error:\n"
+        "        return error.code\n"
+        """print(send(b'{"page": "09-roofline", "name": "grace"}'), end=' ')\n"""
+        """print(send(b'{"page": "09-roofline"}', {}), end=' ')\n"""
+        """bad = [b'{', b'[]', b'{"page": "<b>"}', b'{"page": "09-x", "checks": {"1": 1}}']\n"""
+        "print(*(send(body) for body in [*bad, b' ' * 5000]))"
+    )
+    assert ada.run(send) == "204 403 400 400 400 400 400\n"
+
+    assert lin.log_in(TEACHERS)
+    head, of_ada, of_grace, of_lin = board_of(lin)
+    assert head == ["learner", "page", "minutes ago", "03"]
+    assert (of_ada[:2], of_ada[3]) == (["ada", "09-roofline"], "2/2")
+    assert (of_grace[:2], of_grace[3]) == (["grace", page], "1/2 (not 2)")
+    assert of_lin == ["lin", "–", "–", "–"]
+    assert ada.session.get(f"{hub.url}{board}", timeout=30).status_code == 403
+    assert ada.ask("GET", board).status_code == 403
+    assert "/hub/login" in hub.ask("GET", board).url
+    assert stat.S_IMODE((hub.folder / "board.json").stat().st_mode) == 0o600
+
+
+@contextmanager
+def chromium(hub: Hub, *flags: str, trusts: bool = True):
+    """A real browser; skips without one. It may trust the Hub's key, and no other.
+
+    So does one who has compared the certificate's fingerprint with the slip.
+    """
+    api = pytest.importorskip("playwright.sync_api")
+    with hub.certificate.open("rb") as file:
+        public = "openssl x509 -noout -pubkey | openssl pkey -pubin -outform der"
+        der = subprocess.check_output(["sh", "-c", public], stdin=file)
+    key = base64.b64encode(hashlib.sha256(der).digest()).decode()
+    flags = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", *flags)
+    if trusts:
+        flags = (*flags, f"--ignore-certificate-errors-spki-list={key}")
+    with api.sync_playwright() as playwright:
+        try:
+            executable = browser_path(playwright)
+        except BookError as error:
+            pytest.skip(str(error))
+        browser = playwright.chromium.launch(executable_path=executable, args=flags)
+        yield browser
+        browser.close()
+
+
+def test_a_browser_logs_in_under_tls_and_works_in_its_seat(hub, learners):
+    refused = pytest.raises(Exception, match="ERR_CERT_AUTHORITY_INVALID")
+    with chromium(hub, trusts=False) as stranger, refused:
+        stranger.new_page().goto(hub.url)
+    pictures = ROOT / "_build" / "screenshots"
+    pictures.mkdir(parents=True, exist_ok=True)
+    with chromium(hub) as browser:
+        seat = log_in_by_hand(browser, hub.url, "ada", PASSWORDS["ada"])
+        seat.wait_for_url("**/user/ada/lab**", timeout=60_000)
+        seat.locator(".jp-DirListing-item", has_text="01-first-container").wait_for(timeout=60_000)
+        assert seat.evaluate("isSecureContext && location.protocol") == "https:"
+        plain = {cookie["name"] for cookie in seat.context.cookies() if not cookie["secure"]}
+        assert plain <= {"_xsrf"}, "who hears these is in"
+        seat.screenshot(path=pictures / "class-seat.png")
+        teacher = log_in_by_hand(browser, hub.url, "lin", TEACHERS)
+        teacher.goto(f"{hub.url}/services/board/")
+        assert teacher.locator("tbody th").all_inner_texts() == ["ada", "grace", "lin"]
+        teacher.screenshot(path=pictures / "class-board.png")
+
+
+def log_in_by_hand(browser, url: str, name: str, password: str, new: str = ""):
+    """A tab of a new window, in which somebody has filled in the form."""
+    tab = browser.new_context().new_page()
+    tab.goto(url)
+    tab.get_by_label("Username:").fill(name)
+    tab.get_by_label("Password:", exact=True).fill(password)
+    tab.get_by_label("New password").fill(new)
+    tab.get_by_role("button", name="Sign in").click()
+    return tab
+
+
+# A page that opens another, to read in it and to press its buttons for whoever looks.
+READ = """async address => {
+  const other = window.open(address);
+  for (;;) {
+    await new Promise(done => setTimeout(done, 100));
+    try {
+      const here = other.location.href.startsWith(address);
+      if (here && other.document.getElementById("jupyter-config-data")) return "read";
+    } catch (error) {
+      return error.name;
+    }
+  }
+}"""
+
+
+def test_with_subdomains_a_page_of_one_seat_cannot_act_for_who_opens_it(image, place):
+    mark, folder = f"{place[0]}-origins", place[1] / "origins"
+    folder.mkdir()
+    names = {"HUB_NAME": "class.test", "HUB_SUBDOMAINS": "1", "HUB_TEACHERS": ""}
+    with running(image, mark, folder, HUB_ADDRESS="127.0.0.1", **names) as hub:
+        port = hub.url.rpartition(":")[2]
+        own, other = (f"https://{name}.class.test:{port}/user/{name}/" for name in ("ada", "grace"))
+        with chromium(hub, "--host-resolver-rules=MAP *.test 127.0.0.1") as browser:
+            start = f"https://class.test:{port}"
+            tab = log_in_by_hand(browser, start, "ada", hub.codes()["ada"], PASSWORDS["ada"])
+            tab.wait_for_url(f"{own}lab**", timeout=60_000)
+            assert tab.evaluate(READ, f"{own}lab") == "read", "of the same origin"
+            # The neighbour, who can have anything answer at the own address.
+            evil = {"body": "<title>evil</title>", "content_type": "text/html"}
+            tab.route(f"{other}evil", lambda route: route.fulfill(**evil))
+            tab.goto(f"{other}evil")
+            assert tab.evaluate(READ, f"{own}lab") == "SecurityError"
+
+
 def test_nothing_but_the_own_volumes_and_tmp_can_be_written(learners):
     code = (
         "import errno, pathlib\n"
@@ -249,6 +407,26 @@ def test_nothing_but_the_own_volumes_and_tmp_can_be_written(learners):
         "        assert error.errno in (errno.EROFS, errno.EACCES), error"
     )
     assert learners["ada"].run(code) == "/tmp\n/mnt\n/book\n"
+
+
+def test_a_seat_that_fills_the_disk_is_ended_and_nothing_is_lost(engine, hub, learners):
+    ada, grace, mark = learners["ada"], learners["grace"], hub.mark
+    grace.run("open('/mnt/before.txt', 'w').write('kept')")
+    with suppress(WebSocketException, requests.RequestException):
+        grace.run(FULL_DISK)
+    wait_until(engine, lambda: "grace" not in running_seats(engine, mark), "the seat is there")
+    assert ada.run("open('/mnt/ours.txt', 'w').write('x'); print('works')") == "works\n"
+    stop_seat(engine, grace)
+    grace.take_seat()
+    size = "import os; print(os.path.getsize('/mnt/full') > 300 * 2**20)"
+    assert grace.run(size) == "True\n", "all of it is there, and the seat is, too"
+    assert grace.run("import os; os.remove('/mnt/full'); print(open('/mnt/before.txt').read())")
+    assert "disk: grace has" in hub.service.log.read_text()
+
+
+def running_seats(engine, mark: str) -> set[str]:
+    """Who has a container that runs."""
+    return {name for name, seat in containers_of(engine, mark).items() if seat.status == "running"}
 
 
 def test_a_fresh_book_and_a_rebuilt_image_reach_the_seat_and_nothing_is_lost(
@@ -409,6 +587,8 @@ def test_a_network_on_which_seats_could_meet_is_refused(engine, image, place, tm
         ({"HUB_TEACHERS": "lin"}, "no password yet: docker/jupyterhub/hub password lin"),
         ({"HUB_CERT": "/dev/null", "HUB_KEY": "/dev/null"}, "not a certificate and its key"),
         ({"SEAT_MEMORY": "a lot"}, "SEAT_MEMORY is a whole number"),
+        ({"SEAT_DISK": "0G"}, "SEAT_DISK is a whole number"),
+        ({"HUB_SUBDOMAINS": "1"}, "a name in HUB_NAME, not 127.0.0.1"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

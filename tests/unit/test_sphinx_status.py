@@ -88,6 +88,15 @@ def test_the_gpus_memory_is_that_of_every_machine_that_recorded_a_training():
     assert all(row["In use"].endswith("GiB") for row in rows.values())
 
 
+def test_a_rehearsal_has_a_row_for_each_thing_that_a_class_waits_for():
+    rows = sphinx_status.rehearsal_rows(ROOT)
+    waits = {row["What"]: row for row in rows if row["Recorded on"].startswith("debian-vm")}
+    assert list(waits) == [*sphinx_status.REHEARSED.values(), "failures"]
+    assert waits["memory of a seat at work"]["Largest"].endswith("MiB")
+    assert waits["wait for a seat"]["Largest"].endswith(("seconds", "minutes"))
+    assert waits["failures"]["Median"] == "0", "no log-in refused, no work lost"
+
+
 def test_the_disk_is_measured_here_and_an_image_is_as_large_as_its_build_noted(
     monkeypatch, tmp_path
 ):
@@ -108,7 +117,7 @@ def test_every_table_of_a_page_can_be_made_and_another_is_an_error(monkeypatch):
         sphinx_status, "_results", lambda _: [result_of("01-x", ("live", "a", "b"))]
     )
     columns = [sphinx_status.status(ROOT, name).count("<th ") for name in sphinx_status.TABLES]
-    assert columns == [2, 7, 5, 5, 5, 5, 3]
+    assert columns == [2, 7, 5, 5, 5, 6, 5, 3]
     with pytest.raises(BookError, match="no table nothing: choose from machine, notebooks"):
         sphinx_status.status(ROOT, "nothing")
     assert sphinx_status.took(ROOT, "01-x")[0] == "2 seconds"
