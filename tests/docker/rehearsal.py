@@ -168,12 +168,15 @@ def main() -> int:
         "--record", metavar="MACHINE", help="keep the figures in recordings/MACHINE"
     )
     args = parser.parse_args()
+    image = os.environ.get("GPUBOOK_IMAGE")
+    if not image or args.seats < 2:
+        parser.error("GPUBOOK_IMAGE names the image, and a class has two learners at least")
     if args.record:
         record.check_name(args.record)
     engine = connect()
     engine.api.timeout = 120  # everybody asks it at once
     with tempfile.TemporaryDirectory() as folder:
-        account = rehearse(engine, os.environ["GPUBOOK_IMAGE"], args.seats, Path(folder))
+        account = rehearse(engine, image, args.seats, Path(folder))
     figures = {"seats": args.seats, "failures": len(account.failures), **account.figures()}
     print(json.dumps(figures, indent=1))
     for failure in account.failures:
