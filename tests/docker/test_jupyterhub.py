@@ -118,10 +118,10 @@ def test_the_login_form_says_what_is_wrong_and_guessing_is_stopped(hub, learners
     short = joan.send_form(PASSWORDS["grace"], "short")
     assert (short.status_code, "10 to 200 characters" in short.text) == (400, True)
     assert joan.send_form(PASSWORDS["grace"]).status_code == 302
-    guesser = Learner(hub, "lin")
+    guesser = Learner(hub, "grace")
     codes = [guesser.send_form(f"guess number {n}").status_code for n in range(6)]
     assert codes[-1] == 429, codes
-    stopped = guesser.send_form(TEACHERS)
+    stopped = guesser.send_form(PASSWORDS["grace"])
     assert (stopped.status_code, "Wait a minute" in stopped.text) == (429, True)
     assert Learner(hub, "ada").log_in(PASSWORDS["ada"]), "others are not kept waiting"
 
