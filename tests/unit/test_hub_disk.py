@@ -1,7 +1,5 @@
 """Whose seat is ended for its disk: who has too much and still writes, and nobody else."""
 
-from __future__ import annotations
-
 import pytest
 
 HUB_MODULE = "disk"
