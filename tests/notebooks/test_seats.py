@@ -11,5 +11,5 @@ def test_a_seat_has_room_for_the_two_largest_notebooks(results):
     text = (ROOT / "docker" / "jupyterhub" / "hub").read_text(encoding="utf-8")
     default = int(re.search(r"a seat's memory \((\d+)G\)", text)[1]) * 2**30
     config = (ROOT / "docker" / "jupyterhub" / "jupyterhub_config.py").read_text(encoding="utf-8")
-    assert f'"SEAT_MEMORY") or "{default // 2**30}G"' in config, "the comment tells the truth"
+    assert f'"SEAT_MEMORY", "{default // 2**30}G"' in config, "the comment tells the truth"
     assert needed <= default, f"a seat needs {needed / 2**30:.0f} GiB"
