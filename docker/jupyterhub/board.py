@@ -110,7 +110,8 @@ class Show(HubOAuthenticated, web.RequestHandler):
 
 
 async def main() -> None:
-    """Serve until the Hub ends this process."""
+    """Serve until the Hub ends this process, or has died: the next one needs the port."""
+    hub = os.getppid()
     os.umask(0o077)
     prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
     board = Board.of(Path(os.environ["HUB_FOLDER"], "board.json"), os.environ["PEOPLE"].split())
@@ -127,7 +128,8 @@ async def main() -> None:
     application.listen(
         here.port, here.hostname, max_buffer_size=16 * 1024, idle_connection_timeout=60
     )
-    await asyncio.Event().wait()
+    while os.getppid() == hub:
+        await asyncio.sleep(1)
 
 
 if __name__ == "__main__":

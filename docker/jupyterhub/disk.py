@@ -42,11 +42,12 @@ def outgrown(now: Sizes, levels: Sizes) -> list[str]:
 
 
 def main() -> None:
-    """Look again and again, until the Hub ends this process."""
+    """Look again and again, until the Hub ends this process or has died."""
+    hub = os.getppid()
     engine, network = docker.from_env(), os.environ["NETWORK"]
     people, limit = os.environ["PEOPLE"].split(), int(os.environ["LIMIT"])
     levels: Sizes = {}
-    while True:
+    while os.getppid() == hub:
         begun = time.monotonic()
         with suppress(docker.errors.DockerException, requests.RequestException):
             now = sizes(engine.df()["Volumes"] or [], network, people)
