@@ -69,8 +69,9 @@ def test_no_recorded_product_or_step_was_faster_than_the_least():
 
 
 def test_the_step_of_2023_is_padded_to_128_tokens():
-    (row,) = (row for row in what_if.steps(ROOT) if row["name"] == "as in 2023")
-    assert (row["batch"], row["length"]) == (16, 128)
+    first = [row for row in what_if.steps(ROOT) if row["name"] == "as in 2023"]
+    assert first
+    assert all((row["batch"], row["length"]) == (16, 128) for row in first)
 
 
 @pytest.mark.parametrize("half", sphinx_what_if.HALVES)
