@@ -7,6 +7,7 @@ the host because it talks to the engine; the learners' containers never see the 
 import asyncio
 import os
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,10 @@ from tornado import web
 
 c = get_config()  # noqa: F821 - JupyterHub gives it to its configuration file
 HERE, FOLDER = Path(os.environ["HUB_CODE"]), Path(os.environ["HUB_FOLDER"])
+
+# A shell has what it starts in the background ignore SIGINT, and that is inherited: the services
+# below would not hear the Hub's, and it waits for each of them until it has killed it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def words(name):
