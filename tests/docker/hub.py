@@ -226,7 +226,8 @@ def running(image: str, mark: str, folder: Path, **settings: str):
     for name in environment["HUB_TEACHERS"].split():
         command(f"password {name}", environment, input=TEACHERS + "\n")
     started = service.start(
-        [HUB, "run"], ready="JupyterHub is now running", log=log, seconds=240, env=environment,
+        ["env", "--ignore-signal=INT", HUB, "run"],  # as a shell starts it in the background
+        ready="JupyterHub is now running", log=log, seconds=240, env=environment,
         start_new_session=True,
     )  # fmt: skip
     hub = Hub(f"https://127.0.0.1:{port}", mark, folder, started)
