@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gpubook.book.pdf import browser_path, chapters
-from gpubook.errors import BookError
+from gpubook.book.pdf import chapters
 from tests.browser import survey
+from tests.chromium import started
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [document for _, documents in chapters(ROOT) for document in documents]
@@ -33,15 +33,8 @@ FLAGS = [
 @pytest.fixture(scope="session")
 def chromium(built_book):
     """Chromium, started once in each process of the tests; skips where there is none."""
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        try:
-            executable = browser_path(playwright)
-        except BookError as error:
-            pytest.skip(str(error))
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+    with started(FLAGS) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

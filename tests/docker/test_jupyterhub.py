@@ -21,9 +21,8 @@ import pytest
 import requests
 from websocket import WebSocketException
 
-from gpubook.book.pdf import browser_path
-from gpubook.errors import BookError
 from gpubook.machine import info
+from tests.chromium import started
 from tests.docker.conftest import ROOT
 from tests.docker.containers import wait_until
 from tests.docker.hub import (
@@ -313,7 +312,6 @@ def chromium(hub: Hub, *flags: str, trusts: bool = True):
 
     So does one who has compared the certificate's fingerprint with the slip.
     """
-    api = pytest.importorskip("playwright.sync_api")
     with hub.certificate.open("rb") as file:
         public = "openssl x509 -noout -pubkey | openssl pkey -pubin -outform der"
         der = subprocess.check_output(["sh", "-c", public], stdin=file)
@@ -321,14 +319,8 @@ def chromium(hub: Hub, *flags: str, trusts: bool = True):
     flags = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", *flags)
     if trusts:
         flags = (*flags, f"--ignore-certificate-errors-spki-list={key}")
-    with api.sync_playwright() as playwright:
-        try:
-            executable = browser_path(playwright)
-        except BookError as error:
-            pytest.skip(str(error))
-        browser = playwright.chromium.launch(executable_path=executable, args=flags)
+    with started(flags) as browser:
         yield browser
-        browser.close()
 
 
 def test_a_browser_logs_in_under_tls_and_works_in_its_seat(hub, learners):
